@@ -1,0 +1,134 @@
+// Package api speaks SparkLoop's protocol: where its endpoints are published,
+// what its answers mean. It returns neutral results; the root package gives
+// them their public types.
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/sparkloop-go/sparkloop/internal/endpoint"
+	"github.com/sparkloop-go/sparkloop/internal/transport"
+)
+
+// API sends calls. It is safe for concurrent use and not changed once made.
+type API struct {
+	Endpoints *Endpoints
+	Transport *transport.Transport
+	Key       transport.Key
+	Timeout   time.Duration // for a call whose context has no deadline
+}
+
+// Call is one call of the API. Its ids are valid.
+type Call struct {
+	Offer, Submission string
+	Query             string
+	Into              Reply // what a good answer is decoded into
+}
+
+// method is POST for what confirms a submission, GET for what reads offers.
+func (c *Call) method() string {
+	if c.Submission != "" {
+		return http.MethodPost
+	}
+	return http.MethodGet
+}
+
+// url is where the call goes in one form of its endpoint.
+func (c *Call) url(f *endpoint.Form) *url.URL {
+	path := "/offers"
+	switch {
+	case c.Submission != "":
+		path = "/offers/" + url.PathEscape(c.Offer) + "/submissions/" + url.PathEscape(c.Submission) + "/" + f.Leaf
+	case c.Offer != "":
+		path = "/offers/" + url.PathEscape(c.Offer)
+	}
+	u := *f.Base
+	if u.RawPath != "" {
+		u.RawPath += path // valid ids are the same with and without escapes
+	}
+	u.Path += path
+	u.RawQuery = c.Query
+	return &u
+}
+
+// Do sends a call and decodes the good answer into c.Into. Anything else is a
+// Failure.
+func (a *API) Do(ctx context.Context, c Call) *Failure {
+	if ctx == nil {
+		return &Failure{Method: c.method(), Cause: errors.New("the context is nil")}
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, a.Timeout)
+		defer cancel()
+	}
+	finder := a.Endpoints.offers
+	if c.Submission != "" {
+		finder = a.Endpoints.conversions
+	}
+	known := finder.Known()
+	if known == nil {
+		return a.search(ctx, c, finder, nil, 0)
+	}
+	failed, verdict := a.try(ctx, &c, known, true)
+	if verdict == endpoint.Absent {
+		return a.search(ctx, c, finder, known, failed.Attempts)
+	}
+	return failed
+}
+
+// search sends the call to one form of its endpoint after the other, until one
+// of them is there. absent is a known form that has just been seen absent.
+func (a *API) search(ctx context.Context, c Call, finder *endpoint.Finder, absent *endpoint.Form, attempts int) *Failure {
+	var failed *Failure
+	tried, err := finder.Find(ctx, absent, func(f *endpoint.Form) (verdict endpoint.Verdict) {
+		failed, verdict = a.try(ctx, &c, f, f == finder.Known())
+		if failed != nil {
+			attempts += failed.Attempts
+			failed.Attempts = attempts
+		}
+		return verdict
+	})
+	if err == nil && tried == nil {
+		return failed
+	}
+	if failed == nil {
+		failed = &Failure{Method: c.method(), Attempts: attempts}
+	}
+	if err != nil {
+		failed.Cause = err
+		return failed
+	}
+	failed.Kind = EndpointNotFound
+	failed.Detail = "tried"
+	for i, f := range tried {
+		u := c.url(f)
+		if i > 0 {
+			failed.Detail += ","
+		}
+		failed.Detail += " " + u.String()
+		failed.Path = u.Path
+	}
+	return failed
+}
+
+// try sends the call to one form; proven says that the form is known to be there.
+func (a *API) try(ctx context.Context, c *Call, f *endpoint.Form, proven bool) (*Failure, endpoint.Verdict) {
+	u := c.url(f)
+	answer := a.Transport.Do(ctx, c.method(), u)
+	defer answer.Release()
+	if answer.Err == nil && answer.StatusCode/100 == 2 {
+		problem, message := decode(answer.Body, c.Into)
+		if problem == "" {
+			return nil, endpoint.Proven
+		}
+		failed := a.failure(c, u, answer, message)
+		failed.Kind, failed.Detail = UnexpectedResponse, problem
+		return failed, endpoint.Open
+	}
+	return a.refused(c, u, answer, proven)
+}

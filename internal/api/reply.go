@@ -1,0 +1,268 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/sparkloop-go/sparkloop/internal/endpoint"
+	"github.com/sparkloop-go/sparkloop/internal/transport"
+)
+
+// Kind is what a failure means.
+type Kind int
+
+const (
+	Unknown Kind = iota
+	AlreadyConfirmed
+	Unauthorized
+	OfferNotFound
+	SubmissionNotFound
+	NotActionOffer
+	RateLimited
+	EndpointNotFound
+	UnexpectedResponse
+)
+
+const (
+	maxErrorBody = 64 << 10
+	maxMessage   = 512
+)
+
+// Failure is a call that did not succeed. The key is in none of its parts.
+type Failure struct {
+	StatusCode   int
+	Message      string
+	Method, Path string
+	Header       http.Header
+	Body         []byte
+	Attempts     int
+
+	Kind   Kind
+	Detail string // our own words on it
+	Cause  error  // the network's, the context's or the limiter's error
+	Final  bool   // the API's last word on this call
+}
+
+// Reply is what a good answer is decoded into: a pointer to a struct that
+// embeds an Envelope.
+type Reply interface {
+	// Missing names what a good answer must have and this one has not, or "".
+	Missing() string
+	failure() json.RawMessage
+}
+
+// Envelope is what any answer may hold.
+type Envelope struct {
+	Message string          `json:"message"`
+	Error   json.RawMessage `json:"error"`
+}
+
+// Missing says that an answer needs nothing beside being a JSON object.
+func (*Envelope) Missing() string { return "" }
+
+func (e *Envelope) failure() json.RawMessage { return e.Error }
+
+// decode reads the body of a 2xx. It returns why that is no success, with the
+// error that the body holds, if it holds one.
+func decode(body []byte, into Reply) (problem, message string) {
+	if problem := unmarshal(body, into); problem != "" {
+		return problem, ""
+	}
+	if message := text(into.failure()); message != "" {
+		return "a success with an error in it", message
+	}
+	if missing := into.Missing(); missing != "" {
+		return "the answer has no " + missing, ""
+	}
+	return "", ""
+}
+
+// unmarshal decodes a JSON object. A field of the wrong type keeps its zero value.
+func unmarshal(body []byte, into any) (problem string) {
+	trimmed := strings.TrimLeft(string(body[:min(len(body), 64)]), " \t\r\n")
+	if trimmed == "" {
+		return "the answer is empty"
+	}
+	if trimmed[0] != '{' {
+		return "the answer is not a JSON object"
+	}
+	err := json.Unmarshal(body, into)
+	if wrongType := (*json.UnmarshalTypeError)(nil); err != nil && !errors.As(err, &wrongType) {
+		return "the answer is not valid JSON"
+	}
+	return ""
+}
+
+// text is what an "error" field says: its string, or any other value that is
+// not an empty one as it stands.
+func text(raw json.RawMessage) string {
+	var s string
+	if json.Unmarshal(raw, &s) == nil {
+		return s
+	}
+	switch s := string(raw); s {
+	case "", "false", "{}", "[]":
+		return ""
+	default:
+		return s
+	}
+}
+
+// refused reads an answer that is not a 2xx, or a call that ended without one.
+func (a *API) refused(c *Call, u *url.URL, answer *transport.Answer, proven bool) (*Failure, endpoint.Verdict) {
+	var said Envelope
+	if answer.Err == nil && answer.StatusCode >= 400 {
+		unmarshal(answer.Body, &said)
+	}
+	message := text(said.Error)
+	failed := a.failure(c, u, answer, message)
+	status := answer.StatusCode
+	switch {
+	case status == 0:
+		if errors.Is(answer.Err, transport.ErrNoSlot) {
+			failed.Kind = RateLimited
+		}
+		return failed, endpoint.Open
+	case status == http.StatusUnauthorized:
+		failed.Kind = Unauthorized
+		return failed, endpoint.Open
+	case status == http.StatusTooManyRequests:
+		failed.Kind = RateLimited
+		return failed, endpoint.Open
+	case status < 400 || status > 599 || errors.Is(answer.Err, transport.ErrTooLarge):
+		failed.Kind = UnexpectedResponse
+		if location := answer.Header.Get("Location"); location != "" && status/100 == 3 {
+			if target, err := u.Parse(location); err == nil {
+				failed.Detail = "a redirect to " + a.Clean(target.Host)
+			}
+		}
+		return failed, endpoint.Open
+	case !aboutTheCall(status):
+		return failed, endpoint.Open
+	}
+	if failed.Kind = meaning(message); failed.Kind != Unknown {
+		failed.Final = true
+		return failed, endpoint.Proven
+	}
+	noRoute := status == http.StatusNotFound || status == http.StatusMethodNotAllowed
+	if noRoute && answer.Err == nil && (!proven || generic(message)) {
+		return failed, endpoint.Absent
+	}
+	failed.Final = message != ""
+	return failed, endpoint.Open
+}
+
+// failure takes over what an answer says, without the key.
+func (a *API) failure(c *Call, u *url.URL, answer *transport.Answer, message string) *Failure {
+	f := &Failure{
+		StatusCode: answer.StatusCode,
+		Message:    a.Clean(message),
+		Method:     c.method(),
+		Path:       u.Path,
+		Attempts:   answer.Attempts,
+		Cause:      a.presentable(answer.Err),
+	}
+	if answer.StatusCode != 0 {
+		f.Header = a.Key.RedactHeader(answer.Header)
+		body := a.Key.Redact(string(answer.Body))
+		f.Body = []byte(body[:min(len(body), maxErrorBody)])
+	}
+	return f
+}
+
+// aboutTheCall says whether an API's error with this status is about the call,
+// and not about who sent it or when.
+func aboutTheCall(status int) bool {
+	switch status {
+	case http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooEarly:
+		return false
+	}
+	return status <= 499
+}
+
+// meanings are the API's documented messages as normal leaves them; an id may
+// stand in the middle.
+//
+// https://docs.sparkloop.app/api-v2/endpoints/offers/conversions
+var meanings = []struct {
+	kind    Kind
+	message *regexp.Regexp
+}{
+	{AlreadyConfirmed, regexp.MustCompile(`submission( \S+)? must be unique$`)},
+	{NotActionOffer, regexp.MustCompile(`submission( \S+)? must be an action$`)},
+	{SubmissionNotFound, regexp.MustCompile(`^(offer )?submission( \S+)? not found$`)},
+	{OfferNotFound, regexp.MustCompile(`^offer( \S+)? not found$`)},
+}
+
+func meaning(message string) Kind {
+	m := normal(message)
+	for _, known := range meanings {
+		if known.message.MatchString(m) {
+			return known.kind
+		}
+	}
+	return Unknown
+}
+
+// generic says whether a message says no more than that there is no such route.
+func generic(message string) bool {
+	switch m := normal(message); strings.TrimLeft(m, "045: ") {
+	case "", "not found", "method not allowed":
+		return true
+	}
+	return false
+}
+
+// normal is a message in lower case, with single spaces and no final dots.
+func normal(message string) string {
+	return strings.TrimRight(strings.Join(strings.Fields(strings.ToLower(message)), " "), ".! ")
+}
+
+// Clean makes a server's text fit for a log line: without the key, printable,
+// at most 512 bytes.
+func (a *API) Clean(s string) string {
+	s = strings.TrimSpace(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
+			return ' '
+		}
+		return r
+	}, a.Key.Redact(s)))
+	if len(s) <= maxMessage {
+		return s
+	}
+	end := maxMessage
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end]
+}
+
+// presentable returns err as it is, unless a server got the key or anything
+// else into its text that Clean takes out: then an error that says the rest and
+// matches the same sentinels.
+func (a *API) presentable(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := a.Clean(err.Error())
+	if text == err.Error() {
+		return err
+	}
+	return &cleanedError{text, func(target error) bool { return errors.Is(err, target) }}
+}
+
+// cleanedError stands for an error that cannot be shown: the original is in a
+// closure, where it can be matched and not printed.
+type cleanedError struct {
+	text string
+	is   func(target error) bool
+}
+
+func (e *cleanedError) Error() string        { return e.text }
+func (e *cleanedError) Is(target error) bool { return e.is(target) }

@@ -1,0 +1,101 @@
+package transport
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxSleep is the longest Retry-After that a call sleeps out by itself.
+	maxSleep = time.Minute
+	// maxRetryAfter is the longest one that is believed at all.
+	maxRetryAfter = 24 * time.Hour
+)
+
+// ceiling is lo doubled n times, at most hi.
+func ceiling(lo, hi time.Duration, n int) time.Duration {
+	if n > 62 || lo > hi>>n {
+		return hi
+	}
+	return lo << n
+}
+
+// backoff is the pause before try n+2, uniform in [lo/2, min(hi, lo x 2^n)]:
+// so many clients that failed together do not come back together.
+func backoff(lo, hi time.Duration, n int) time.Duration {
+	low, high := lo/2, ceiling(lo, hi, n)
+	return low + rand.N(max(high-low, 0)+1)
+}
+
+// RetryAfter reads the header of that name: seconds, or a date in any of
+// HTTP's three forms. A date counts from the server's own clock where it says
+// its time. The result is at most 24 h; a date that has passed is 0.
+func RetryAfter(h http.Header) (time.Duration, bool) {
+	value := strings.TrimSpace(h.Get("Retry-After"))
+	if value == "" {
+		return 0, false
+	}
+	if strings.Trim(value, "0123456789") == "" {
+		seconds, err := strconv.ParseUint(value, 10, 64)
+		if err != nil || seconds > uint64(maxRetryAfter/time.Second) {
+			return maxRetryAfter, true
+		}
+		return time.Duration(seconds) * time.Second, true
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return 0, false
+	}
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		now = time.Now()
+	}
+	return min(max(at.Sub(now), 0), maxRetryAfter), true
+}
+
+// retryAfter is what the answer that has just come asked for; after an
+// attempt without an answer nobody asked.
+func (a *Answer) retryAfter() (time.Duration, bool) {
+	if a.Err != nil {
+		return 0, false
+	}
+	return RetryAfter(a.Header)
+}
+
+// streak counts the 429s in a row. The many that one burst brings, all sent
+// before the first of them was seen, count once.
+type streak struct {
+	any   atomic.Bool
+	mu    sync.Mutex
+	n     int
+	since time.Time // when the last one was counted
+}
+
+// count notes a 429 to a request sent at that time and returns how many came
+// before it.
+func (s *streak) count(sent time.Time) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.n == 0 || sent.After(s.since) {
+		s.n++
+		s.since = time.Now()
+	}
+	s.any.Store(true)
+	return s.n - 1
+}
+
+// reset ends the row: something else was answered.
+func (s *streak) reset() {
+	if !s.any.Load() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.n = 0
+	s.any.Store(false)
+}

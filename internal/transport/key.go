@@ -1,0 +1,59 @@
+package transport
+
+import (
+	"encoding/json"
+	"html"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+const redacted = "[redacted]"
+
+// Key holds an API key where fmt cannot print it: in its closures alone.
+type Key struct {
+	// Set puts the key on one request.
+	Set func(http.Header)
+
+	// Redact replaces the key in a text that a server sent, also where it is
+	// escaped as in JSON, HTML or a URL.
+	Redact func(string) string
+
+	// RedactHeader returns a copy without the key: replaced in a value; a
+	// name that holds it goes, whatever its case.
+	RedactHeader func(http.Header) http.Header
+}
+
+// NewKey returns the Key for an API key.
+func NewKey(key string) Key {
+	quoted, _ := json.Marshal(key) // a string always has a JSON form
+	inJSON := string(quoted[1 : len(quoted)-1])
+	forms := []string{
+		key, inJSON, strings.ReplaceAll(inJSON, "/", `\/`),
+		html.EscapeString(key), url.QueryEscape(key), url.PathEscape(key),
+	}
+	slices.SortStableFunc(forms, func(a, b string) int { return len(b) - len(a) })
+	var pairs []string
+	for _, form := range forms {
+		pairs = append(pairs, form, redacted)
+	}
+	redact := strings.NewReplacer(pairs...).Replace
+	value, lower := []string{key}, strings.ToLower(key)
+	return Key{
+		Set:    func(h http.Header) { h["X-Api-Key"] = value },
+		Redact: redact,
+		RedactHeader: func(h http.Header) http.Header {
+			clean := make(http.Header, len(h))
+			for name, values := range h {
+				if strings.Contains(strings.ToLower(name), lower) {
+					continue
+				}
+				for _, v := range values {
+					clean[name] = append(clean[name], redact(v))
+				}
+			}
+			return clean
+		},
+	}
+}

@@ -1,0 +1,265 @@
+// Package transport sends one request until it has an answer worth returning.
+// go-retryablehttp runs the loop; what is retried, how long a pause lasts and
+// when to stop is decided here. It knows HTTP and nothing of SparkLoop.
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+)
+
+// A Limiter paces requests; see sparkloop.Limiter.
+type Limiter interface {
+	Wait(ctx context.Context) error
+	Pause(ctx context.Context, d time.Duration) error
+}
+
+// Config is what a Transport works with. It is not changed after New.
+type Config struct {
+	Client                 *http.Client // from NewClient or WrapClient
+	Key                    Key
+	UserAgent              string
+	Retries                int           // tries after the first
+	BackoffMin, BackoffMax time.Duration // between tries
+	PauseMax               time.Duration // the longest pause after a 429
+	Limiter                Limiter       // nil: no pacing
+	Logger                 *slog.Logger  // nil: silent
+}
+
+// Transport sends requests. It is safe for concurrent use.
+type Transport struct {
+	cfg    Config
+	calls  sync.Pool // of *Answer
+	streak streak
+
+	userAgent []string
+}
+
+// New returns a Transport for a complete Config.
+func New(cfg Config) *Transport {
+	t := &Transport{cfg: cfg, userAgent: []string{cfg.UserAgent}}
+	t.calls.New = func() any { return newAnswer(t) }
+	return t
+}
+
+// ErrNoSlot is matched when the limiter let nothing more go before the deadline.
+var ErrNoSlot = errors.New("no slot for a request in time")
+
+// Answer is what came of a call: the last answer that the server gave, and
+// what went wrong after it. It must be released, and not used after that.
+type Answer struct {
+	// StatusCode, Header and Body are the last answer's; StatusCode is 0 if
+	// none ever came. Body is at most MaxBody long.
+	StatusCode int
+	Header     http.Header
+	Body       []byte
+
+	// Err is why the call ended on something else than a whole answer: the
+	// network's error, the context's, the limiter's, or several in one. An
+	// answer from before it stays readable beside it.
+	Err error
+
+	// Attempts is how many requests were sent.
+	Attempts int
+
+	t     *Transport
+	loop  retryablehttp.Client
+	req   retryablehttp.Request
+	began time.Time     // when the attempt under way was sent
+	wait  time.Duration // before the next one
+}
+
+// newAnswer binds the hooks once: answers are pooled, the hooks with them.
+func newAnswer(t *Transport) *Answer {
+	a := &Answer{t: t}
+	a.loop = retryablehttp.Client{
+		HTTPClient:   t.cfg.Client,
+		RetryMax:     t.cfg.Retries,
+		CheckRetry:   a.check,
+		Backoff:      func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return a.wait },
+		PrepareRetry: func(r *http.Request) error { return a.prepare(r.Context()) },
+		ErrorHandler: retryablehttp.PassthroughErrorHandler,
+	}
+	return a
+}
+
+// Do sends one request without a body and returns what came of it. The key
+// and the other headers are set here, on this request alone.
+func (t *Transport) Do(ctx context.Context, method string, u *url.URL) *Answer {
+	a := t.calls.Get().(*Answer)
+	if err := a.prepare(ctx); err != nil {
+		a.logGivingUp(ctx, method, u)
+		return a
+	}
+	header := make(http.Header, 4)
+	t.cfg.Key.Set(header)
+	header["Accept"] = acceptJSON
+	header["User-Agent"] = t.userAgent
+	if method == http.MethodPost {
+		header["Content-Type"] = contentJSON
+	}
+	a.req.Request = (&http.Request{
+		Method: method, URL: u, Host: u.Host, Header: header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(ctx)
+	resp, err := a.loop.Do(&a.req)
+	a.req.Request = nil
+	if resp != nil {
+		resp.Body.Close() // check has read it; this is for the linter's peace
+	}
+	if ended := ctx.Err(); err != nil && ended != nil && !errors.Is(a.Err, ended) {
+		a.fail(fmt.Errorf("gave up: %w", ended))
+	}
+	if a.Err != nil || temporary(a.StatusCode) {
+		a.logGivingUp(ctx, method, u)
+	}
+	return a
+}
+
+var (
+	acceptJSON  = []string{"application/json"}
+	contentJSON = []string{"application/json; charset=utf-8"}
+)
+
+// Release gives the answer back; its Body is overwritten by a later one.
+func (a *Answer) Release() {
+	a.StatusCode, a.Header, a.Err, a.Attempts = 0, nil, nil, 0
+	if cap(a.Body) > keepBuffer {
+		a.Body = nil
+	}
+	a.Body = a.Body[:0]
+	a.t.calls.Put(a)
+}
+
+// prepare waits until one request may go.
+func (a *Answer) prepare(ctx context.Context) error {
+	err := ctx.Err()
+	if err == nil && a.t.cfg.Limiter != nil {
+		if err = a.t.cfg.Limiter.Wait(ctx); errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			err = fmt.Errorf("%w: %w", ErrNoSlot, err)
+		}
+	}
+	if err != nil {
+		a.fail(err)
+		return err
+	}
+	a.began = time.Now()
+	return nil
+}
+
+// check looks at an attempt, keeps what it gave and decides about another one.
+func (a *Answer) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	a.Attempts++
+	a.keep(resp, err)
+	a.logAttempt(ctx, resp, err)
+
+	retry := a.Err == nil && temporary(a.StatusCode)
+	if a.Err != nil {
+		retry = ctx.Err() == nil && passing(a.Err)
+	}
+	asked, _ := a.retryAfter()
+	wait := asked
+	if wait <= 0 {
+		wait = backoff(a.t.cfg.BackoffMin, a.t.cfg.BackoffMax, a.Attempts-1)
+	}
+	if resp != nil && resp.StatusCode == http.StatusTooManyRequests {
+		wait = a.tooMany(ctx, asked)
+	} else if resp != nil {
+		a.t.streak.reset()
+	}
+	if !retry || a.Attempts > a.t.cfg.Retries || asked > maxSleep {
+		return false, nil
+	}
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
+		a.fail(fmt.Errorf("the next try is in %s, too late: %w", wait.Round(time.Millisecond), context.DeadlineExceeded))
+		return false, nil
+	}
+	a.wait = wait
+	return true, nil
+}
+
+// keep takes over what an attempt gave. An answer replaces the one before; an
+// error leaves it readable.
+func (a *Answer) keep(resp *http.Response, err error) {
+	a.Err = nil
+	if resp == nil {
+		if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
+			err = wrapped.Err // the address is known
+		}
+		a.Err = err
+		return
+	}
+	a.StatusCode, a.Header = resp.StatusCode, resp.Header
+	a.Body, a.Err = readBody(a.Body[:0], resp)
+	resp.Body.Close()
+	resp.Body = http.NoBody // nothing is left for the loop to drain
+}
+
+// tooMany pauses everybody after a 429 and returns for how long this call
+// waits: what the server asked for, or else a backoff that doubles with every
+// 429 in a row.
+func (a *Answer) tooMany(ctx context.Context, asked time.Duration) time.Duration {
+	wait := asked
+	if wait <= 0 {
+		n := a.t.streak.count(a.began)
+		wait = backoff(a.t.cfg.BackoffMin, a.t.cfg.PauseMax, n)
+		wait = max(wait, ceiling(a.t.cfg.BackoffMin, a.t.cfg.PauseMax, n)/2)
+	}
+	if a.t.cfg.Limiter == nil {
+		return wait
+	}
+	if err := a.t.cfg.Limiter.Pause(ctx, min(wait, a.t.cfg.PauseMax)); err != nil && a.t.cfg.Logger != nil {
+		a.t.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "sparkloop: the limiter could not pause",
+			slog.String("error", a.t.cfg.Key.Redact(err.Error())))
+	}
+	return wait
+}
+
+// fail adds what ended the call to what the last attempt failed with.
+func (a *Answer) fail(err error) {
+	if a.Err != nil {
+		err = fmt.Errorf("%w; %w", a.Err, err)
+	}
+	a.Err = err
+}
+
+func (a *Answer) logAttempt(ctx context.Context, resp *http.Response, err error) {
+	log := a.t.cfg.Logger
+	if log == nil || !log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("method", a.req.Method), slog.String("path", a.req.URL.Path),
+		slog.Int("attempt", a.Attempts), slog.Duration("took", time.Since(a.began)),
+	}
+	if resp != nil {
+		attrs = append(attrs, slog.Int("status", resp.StatusCode))
+	}
+	if err != nil {
+		attrs = append(attrs, slog.String("error", a.t.cfg.Key.Redact(err.Error())))
+	}
+	log.LogAttrs(ctx, slog.LevelDebug, "sparkloop: attempt", attrs...)
+}
+
+func (a *Answer) logGivingUp(ctx context.Context, method string, u *url.URL) {
+	log := a.t.cfg.Logger
+	if log == nil || !log.Enabled(ctx, slog.LevelWarn) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("method", method), slog.String("path", u.Path),
+		slog.Int("attempts", a.Attempts), slog.Int("status", a.StatusCode),
+	}
+	if a.Err != nil {
+		attrs = append(attrs, slog.String("error", a.t.cfg.Key.Redact(a.Err.Error())))
+	}
+	log.LogAttrs(ctx, slog.LevelWarn, "sparkloop: giving up", attrs...)
+}

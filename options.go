@@ -1,0 +1,245 @@
+package sparkloop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sparkloop-go/sparkloop/internal/api"
+	"github.com/sparkloop-go/sparkloop/internal/pacing"
+	"github.com/sparkloop-go/sparkloop/internal/transport"
+)
+
+// Option changes a setting of a client, for [New] and [Client.With]. A value
+// that makes no sense is an error there. Of two options for one setting the
+// last wins.
+type Option func(*config) error
+
+// config is a client's settings. It is a value: a copy of a client starts from
+// a copy of it. The key is in closures, where no fmt verb reaches it.
+type config struct {
+	endpoints *api.Endpoints
+	transport transport.Config
+	timeout   time.Duration
+}
+
+const (
+	defaultRequests = 120
+	defaultWindow   = time.Minute
+	userAgent       = "sparkloop-go/" + version
+)
+
+func defaults(key transport.Key) config {
+	return config{
+		endpoints: api.Published(),
+		timeout:   10 * time.Second,
+		transport: transport.Config{
+			Client:     transport.NewClient(),
+			Key:        key,
+			UserAgent:  userAgent,
+			Retries:    3,
+			BackoffMin: 500 * time.Millisecond,
+			BackoffMax: 30 * time.Second,
+			Limiter:    pacing.New(defaultRequests, defaultWindow),
+			PauseMax:   defaultWindow,
+		},
+	}
+}
+
+// Limiter is one rate limit, shared by whoever calls with the same key. It is
+// safe for concurrent use.
+type Limiter interface {
+	// Wait returns nil when one request may go. It returns early with the
+	// context's error, and at once with an error that matches
+	// [context.DeadlineExceeded] if no request fits before the deadline.
+	// Every try and every probe for the endpoint waits once.
+	Wait(ctx context.Context) error
+
+	// Pause is called when the API said 429: nobody sends for d, which is at
+	// most one window (60 s, or that of [WithRateLimit]). An error is logged
+	// and otherwise ignored.
+	Pause(ctx context.Context, d time.Duration) error
+}
+
+// WithBaseURL sends every call below rawURL: a fake API in tests, a proxy, or
+// https://dash.sparkloop.app/api/v2, which one version of SparkLoop's guide
+// names. The client then searches for no other base; it still finds out which
+// spelling of the conversion endpoint the server knows.
+//
+// It must be https. Plain http is taken for a loopback address and for a host
+// name without dots (http://fake:8080), as in a container network. User info,
+// a query and a fragment are refused.
+//
+// The default is [DefaultBaseURL] and the other published forms.
+func WithBaseURL(rawURL string) Option {
+	return func(c *config) error {
+		u, err := parseBaseURL(rawURL)
+		if err != nil {
+			return fmt.Errorf("WithBaseURL: %w", err)
+		}
+		c.endpoints = api.Pinned(u)
+		return nil
+	}
+}
+
+// WithHTTPClient sends requests through a copy of hc: its transport, cookie jar
+// and timeout (which is for each try) stay, redirects are not followed. hc
+// itself is not changed. The default is a client with a connection pool of its
+// own.
+func WithHTTPClient(hc *http.Client) Option {
+	return func(c *config) error {
+		if hc == nil {
+			return errors.New("WithHTTPClient: the client is nil")
+		}
+		c.transport.Client = transport.WrapClient(hc)
+		return nil
+	}
+}
+
+// WithTimeout bounds a whole call with its retries, pauses and probes, when its
+// context has no deadline. A context's deadline goes before it, a longer one
+// too. The default is 10 s.
+func WithTimeout(d time.Duration) Option {
+	return func(c *config) error {
+		if d <= 0 {
+			return fmt.Errorf("WithTimeout: %s is not a positive time", d)
+		}
+		c.timeout = d
+		return nil
+	}
+}
+
+// WithRetries sets how often a request is sent again after a passing failure;
+// 0 means never. The default is 3. Sending a confirmation again is safe: see
+// [ConversionsService.Confirm].
+func WithRetries(n int) Option {
+	return func(c *config) error {
+		if n < 0 {
+			return fmt.Errorf("WithRetries: %d is negative", n)
+		}
+		c.transport.Retries = n
+		return nil
+	}
+}
+
+// WithBackoff sets the pause before a retry: random, from min/2 up to min
+// doubled with each try, at most max. A Retry-After from the API goes before
+// it. The defaults are 500 ms and 30 s.
+func WithBackoff(min, max time.Duration) Option {
+	return func(c *config) error {
+		if min <= 0 || max < min {
+			return fmt.Errorf("WithBackoff: %s and %s are not a positive minimum and a maximum above it", min, max)
+		}
+		c.transport.BackoffMin, c.transport.BackoffMax = min, max
+		return nil
+	}
+}
+
+// WithRateLimit lets the client send so many requests in any window of that
+// length, retries and probes included; the rest wait their turn. 0 requests
+// turns pacing off. The default is what the API allows to one key: 120 per 60 s.
+//
+// The limit holds for this client and its copies. For several clients or
+// machines on one key see [WithLimiter].
+//
+// https://docs.sparkloop.app
+func WithRateLimit(requests int, window time.Duration) Option {
+	return func(c *config) error {
+		const most = 1_000_000 // 8 bytes each are kept
+		switch {
+		case requests == 0:
+			c.transport.Limiter, c.transport.PauseMax = nil, defaultWindow
+			return nil
+		case requests < 0 || requests > most:
+			return fmt.Errorf("WithRateLimit: %d requests is not between 0 and %d", requests, most)
+		case window <= 0:
+			return fmt.Errorf("WithRateLimit: a window of %s is not a positive time", window)
+		}
+		c.transport.Limiter, c.transport.PauseMax = pacing.New(requests, window), window
+		return nil
+	}
+}
+
+// WithLimiter paces by l in place of the client's own limit: one limit for
+// several clients or machines on one key.
+func WithLimiter(l Limiter) Option {
+	return func(c *config) error {
+		if v := reflect.ValueOf(l); l == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+			return errors.New("WithLimiter: the limiter is nil")
+		}
+		c.transport.Limiter, c.transport.PauseMax = l, defaultWindow
+		return nil
+	}
+}
+
+// WithLogger logs every try at level Debug, and at level Warn when a call gives
+// up without the API's word on it. Neither the key nor a body is ever logged;
+// the ids in the path are. The default is silence.
+func WithLogger(l *slog.Logger) Option {
+	return func(c *config) error {
+		if l == nil {
+			return errors.New("WithLogger: the logger is nil")
+		}
+		c.transport.Logger = l
+		return nil
+	}
+}
+
+// WithUserAgent puts the name of your program, best with its version
+// ("acme-shop/2.1"), before the SDK's own in the User-Agent header.
+func WithUserAgent(name string) Option {
+	return func(c *config) error {
+		if strings.TrimSpace(name) == "" {
+			return errors.New("WithUserAgent: the name is empty")
+		}
+		for i := range len(name) {
+			if name[i] < ' ' || name[i] > '~' {
+				return fmt.Errorf("WithUserAgent: the name has a character that no header can carry, at position %d", i+1)
+			}
+		}
+		c.transport.UserAgent = name + " " + userAgent
+		return nil
+	}
+}
+
+// parseBaseURL checks a base URL. Its errors do not repeat the text, which may
+// hold a password.
+func parseBaseURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(strings.TrimRight(raw, "/"))
+	switch {
+	case err != nil:
+		return nil, errors.New("the text is not a URL")
+	case u.User != nil:
+		return nil, errors.New("user name and password have no place in the URL")
+	case u.Scheme != "https" && u.Scheme != "http" || u.Opaque != "":
+		return nil, errors.New("the URL must begin with https://")
+	case u.Hostname() == "":
+		return nil, errors.New("the URL has no host")
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(raw, "#"):
+		return nil, errors.New("the URL must have no query and no fragment")
+	case u.Scheme == "http" && !plainAllowed(u.Hostname()):
+		return nil, fmt.Errorf("the URL must be https: plain http would show the API key to the network on the way to %s", u.Hostname())
+	}
+	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), strings.TrimRight(u.RawPath, "/")
+	return u, nil
+}
+
+// plainAllowed says whether a host is one that plain http reaches without
+// leaving the machine or the container network.
+func plainAllowed(host string) bool {
+	if ip := net.ParseIP(host); ip != nil {
+		return ip.IsLoopback()
+	}
+	if _, err := strconv.ParseUint(host, 0, 64); err == nil {
+		return false // an IPv4 address written as one number
+	}
+	return !strings.ContainsAny(host, ".:") || strings.HasSuffix(host, ".localhost")
+}

@@ -1,0 +1,176 @@
+package sparklooptest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sparkloop-go/sparkloop"
+)
+
+// submission is a click on an offer.
+type submission struct {
+	offer     string
+	clicked   time.Time
+	confirmed bool
+}
+
+// lifetime is for how long after the click a confirmation is taken.
+const lifetime = 45 * 24 * time.Hour
+
+// AddOffer adds an offer, the newest of all, and returns it as the API shows
+// it. What is empty gets a value: an id, the type Action, the status "active",
+// the server's time. An id that is taken, or is none, fails.
+func (s *Server) AddOffer(o sparkloop.Offer) sparkloop.Offer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o.UUID == "" {
+		o.UUID = fmt.Sprintf("offer_%08x", scatter(uint32(len(s.offers))))
+	}
+	if o.ConversionType == "" {
+		o.ConversionType = sparkloop.ConversionAction
+	}
+	if o.Status == "" {
+		o.Status = "active"
+	}
+	if o.Visibility == "" {
+		o.Visibility = "public"
+	}
+	if o.CreatedAt.IsZero() {
+		o.CreatedAt = s.now()
+	}
+	o.CreatedAt = o.CreatedAt.UTC().Truncate(time.Millisecond)
+	if err := (sparkloop.Tracking{Offer: o.UUID, Submission: "s"}).Validate(); err != nil {
+		s.fatalf("AddOffer: %v", err)
+	}
+	if s.offer(o.UUID) != nil {
+		s.fatalf("AddOffer: there is an offer %s", o.UUID)
+	}
+	s.offers = append(s.offers, o)
+	return o
+}
+
+// Click is a reader's click on an offer, "" for the first one. It returns where
+// SparkLoop sends the browser: landing, or the offer's own address if that is
+// "", with the two parameters added; and the tracking that is to be confirmed,
+// captured at the server's time. An unknown offer or an address that is no URL
+// fails.
+func (s *Server) Click(offer, landing string) (redirectURL string, t sparkloop.Tracking) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if offer == "" {
+		offer = s.offers[0].UUID
+	}
+	o := s.offer(offer)
+	if o == nil {
+		s.fatalf("Click: there is no offer %q", offer)
+		return "", t
+	}
+	if landing == "" {
+		landing = o.RedirectURL
+	}
+	u, err := url.Parse(landing)
+	if err != nil {
+		s.fatalf("Click: %v", err)
+		return "", t
+	}
+	s.clicks++
+	id := fmt.Sprintf("submission_%08x", scatter(s.clicks))
+	now := s.now()
+	s.submissions[id] = &submission{offer: offer, clicked: now}
+	if u.RawQuery != "" {
+		u.RawQuery += "&"
+	}
+	u.RawQuery += "submission=" + id + "&offer=" + offer
+	return u.String(), sparkloop.Tracking{Offer: offer, Submission: id, CapturedAt: now.UTC().Truncate(time.Second)}
+}
+
+// scatter makes ids of a counter that look like ids; no two are the same.
+func scatter(n uint32) uint32 { return (n + 1) * 0x9e3779b1 }
+
+// Confirmed says whether the conversion was confirmed.
+func (s *Server) Confirmed(t sparkloop.Tracking) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.confirmed(t)
+}
+
+func (s *Server) confirmed(t sparkloop.Tracking) bool {
+	sub := s.submissions[t.Submission]
+	return sub != nil && sub.offer == t.Offer && sub.confirmed
+}
+
+// WaitConfirmed returns nil once the conversion is confirmed, or an error that
+// matches the context's when that ends first.
+func (s *Server) WaitConfirmed(ctx context.Context, t sparkloop.Tracking) error {
+	for {
+		s.mu.Lock()
+		confirmed, changed := s.confirmed(t), s.changed
+		s.mu.Unlock()
+		if confirmed {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("sparklooptest: %s is not confirmed: %w", t.Key(), ctx.Err())
+		}
+	}
+}
+
+// Advance moves the server's clock forward: submissions grow older, the rolling
+// window passes. It does not touch the clock of the client.
+func (s *Server) Advance(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ahead += d
+}
+
+// Request is one that reached the server.
+type Request struct {
+	Time                time.Time // the server's
+	Method, Path, Query string    // Path as it was escaped on the wire
+	Header              http.Header
+	Body                []byte
+	Status              int // what was answered; 0 if the connection was broken
+}
+
+// maxRequests is how many of them are kept.
+const maxRequests = 10_000
+
+// Requests returns the requests that reached the server, the oldest first: the
+// last 10,000 of them. One that is still being answered is not among them.
+func (s *Server) Requests() []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.requests[max(0, len(s.requests)-maxRequests):])
+}
+
+func (s *Server) record(r Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.Time = s.now()
+	if len(s.requests) >= 2*maxRequests {
+		s.requests = slices.Clone(s.requests[maxRequests:])
+	}
+	s.requests = append(s.requests, r)
+}
+
+// now is the server's time.
+func (s *Server) now() time.Time { return time.Now().Add(s.ahead) }
+
+func (s *Server) offer(id string) *sparkloop.Offer {
+	for i := range s.offers {
+		if s.offers[i].UUID == id {
+			return &s.offers[i]
+		}
+	}
+	return nil
+}
+
+// price is an amount as the API writes it.
+func price(u sparkloop.USD) string { return strings.Replace(u.String(), "$", "", 1) }

@@ -1,0 +1,178 @@
+package sparklooptest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// exchange is a request, the fault it meets and the answer to it.
+type exchange struct {
+	fault Fault
+	reply reply
+	stop  error // the client or the server went away
+}
+
+// exchange carries one request out, or has it fail as ordered.
+func (s *Server) exchange(ctx context.Context, r *http.Request) exchange {
+	body, _ := io.ReadAll(http.MaxBytesReader(nil, readable(r.Body), 1<<20))
+	e := exchange{fault: s.nextFault()}
+	if e.fault.kind == delayed {
+		timer := time.NewTimer(e.fault.delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			e.stop = ctx.Err()
+		case <-s.stopped:
+			e.stop = net.ErrClosed
+		}
+	}
+	switch e.fault.kind {
+	case answered, endless:
+		e.reply = e.fault.reply()
+	case reset:
+	default:
+		if e.stop == nil {
+			e.reply = s.answer(r.Method, r.URL.EscapedPath(), r.URL.RawQuery, r.Header)
+		}
+	}
+	seen := Request{
+		Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery,
+		Header: r.Header.Clone(), Body: body, Status: e.reply.status,
+	}
+	if e.fault.kind == lost {
+		seen.Status = 0
+	}
+	s.record(seen)
+	return e
+}
+
+func readable(body io.ReadCloser) io.ReadCloser {
+	if body == nil {
+		return http.NoBody
+	}
+	return body
+}
+
+// inMemory is the API without a socket.
+type inMemory struct{ s *Server }
+
+func (t inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	defer readable(r.Body).Close()
+	e := t.s.exchange(r.Context(), r)
+	switch {
+	case e.stop != nil:
+		return nil, e.stop
+	case e.fault.kind == reset:
+		return nil, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
+	case e.fault.kind == lost:
+		return nil, io.ErrUnexpectedEOF
+	}
+	var body io.Reader = strings.NewReader(e.reply.body)
+	length := int64(len(e.reply.body))
+	switch e.fault.kind {
+	case cut:
+		half := e.reply.body[:len(e.reply.body)/2]
+		body = io.MultiReader(strings.NewReader(half), broken{})
+	case endless:
+		body, length = io.MultiReader(strings.NewReader(endlessStart), spaces{}), -1
+	}
+	header := e.reply.header.Clone()
+	if header == nil {
+		header = http.Header{}
+	}
+	return &http.Response{
+		Status:     fmt.Sprintf("%d %s", e.reply.status, http.StatusText(e.reply.status)),
+		StatusCode: e.reply.status,
+		Proto:      "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: header, Body: untilDone{r.Context(), body}, ContentLength: length, Request: r,
+	}, nil
+}
+
+// untilDone is a body that ends with its request's context, as a real one does.
+type untilDone struct {
+	ctx  context.Context //nolint:containedctx // it is the request's
+	from io.Reader
+}
+
+func (b untilDone) Read(p []byte) (int, error) {
+	if err := b.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return b.from.Read(p)
+}
+
+func (b untilDone) Close() error { return nil }
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// endlessStart begins a JSON object that never ends.
+const endlessStart = `{"message":"`
+
+type spaces struct{}
+
+func (spaces) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
+}
+
+// overSocket is the API on a real connection.
+func (s *Server) overSocket(w http.ResponseWriter, r *http.Request) {
+	e := s.exchange(r.Context(), r)
+	if e.stop != nil || e.fault.kind == reset || e.fault.kind == lost {
+		hangUp(w, e.fault.kind == reset)
+		return
+	}
+	for name, values := range e.reply.header {
+		w.Header()[name] = values
+	}
+	body := e.reply.body
+	switch e.fault.kind {
+	case endless:
+		w.WriteHeader(e.reply.status)
+		chunk := bytes.Repeat([]byte(" "), 32<<10)
+		for _, err := io.WriteString(w, endlessStart); err == nil; _, err = w.Write(chunk) {
+			select {
+			case <-s.stopped:
+				return
+			default:
+			}
+		}
+	case cut:
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		w.WriteHeader(e.reply.status)
+		io.WriteString(w, body[:len(body)/2]) //nolint:errcheck // the client may be gone
+		http.NewResponseController(w).Flush() //nolint:errcheck // likewise
+		hangUp(w, false)
+	default:
+		w.WriteHeader(e.reply.status)
+		io.WriteString(w, body) //nolint:errcheck // likewise
+	}
+}
+
+// hangUp breaks the connection, with a reset if it is to be rude.
+func hangUp(w http.ResponseWriter, rude bool) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok && rude {
+		tcp.SetLinger(0) //nolint:errcheck // without it the connection ends politely
+	}
+	conn.Close()
+}

@@ -1,0 +1,342 @@
+package sparkloop
+
+import (
+	"bytes"
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sparkloop-go/sparkloop/internal/query"
+)
+
+// Tracking is the click behind a visit: which offer, which submission, when it
+// was captured. It is born from a redirect URL, kept with the visitor, the
+// user and the order, and ends in [ConversionsService.Confirm].
+//
+// Its ids come from a public URL. Whatever this package returns without an
+// error has passed [Tracking.Validate]; so has what is sent or stored.
+//
+// A Tracking can be a column of a table, see [Tracking.Value], a field in
+// JSON ("offer", "submission", "captured_at", checked when read), or metadata
+// of a payment, see [Tracking.Metadata]. The zero value means: no tracking.
+//
+// https://docs.sparkloop.app/api-v2/guides/how-to-confirm-action-offers-via-api
+type Tracking struct {
+	// Offer and Submission are SparkLoop's ids: 1 to 128 letters, digits,
+	// underscores and hyphens. Case matters.
+	Offer, Submission string
+
+	// CapturedAt is when the click was seen, in UTC and whole seconds; zero
+	// if that is unknown.
+	CapturedAt time.Time
+
+	// unread is what Scan found and could not read.
+	unread string
+}
+
+// lifetime is for how long SparkLoop takes a confirmation.
+const lifetime = 45 * 24 * time.Hour
+
+// maxUnix is the last second that Encode has eleven digits for; year 5138.
+const maxUnix = 99_999_999_999
+
+const (
+	encodingVersion = "v1"
+	metadataKey     = "sparkloop_tracking"
+)
+
+// ParseTracking reads the two ids from a landing URL, or from its path and
+// query. CapturedAt stays zero.
+//
+// Without one of the two parameters, or with an empty one, the error is
+// [ErrNoTracking]. It is [ErrInvalidTracking] if an id is malformed, badly
+// escaped, or comes with two different values. Other parameters do not matter.
+func ParseTracking(rawURL string) (Tracking, error) {
+	rawURL, _, _ = strings.Cut(rawURL, "#")
+	_, rawQuery, _ := strings.Cut(rawURL, "?")
+	t, err := fromQuery(rawQuery)
+	if err != nil {
+		return Tracking{}, fmt.Errorf("sparkloop: landing URL: %w", err)
+	}
+	return t, nil
+}
+
+// TrackingFromRequest reads the two ids from the URL of a landing request,
+// never from its body. CapturedAt is now. The errors are those of
+// [ParseTracking].
+func TrackingFromRequest(r *http.Request) (Tracking, error) {
+	var rawQuery string
+	if r != nil && r.URL != nil {
+		rawQuery = r.URL.RawQuery
+	}
+	t, err := fromQuery(rawQuery)
+	if err != nil {
+		return Tracking{}, fmt.Errorf("sparkloop: landing request: %w", err)
+	}
+	t.CapturedAt = time.Now().UTC().Truncate(time.Second)
+	return t, nil
+}
+
+func fromQuery(rawQuery string) (Tracking, error) {
+	p := query.Scan(rawQuery)
+	switch {
+	case p.Malformed:
+		return Tracking{}, fmt.Errorf("%w: a parameter is badly escaped or has two different values", ErrInvalidTracking)
+	case p.Offer == "" || p.Submission == "":
+		return Tracking{}, ErrNoTracking
+	}
+	t := Tracking{Offer: p.Offer, Submission: p.Submission}
+	if err := t.Validate(); err != nil {
+		return Tracking{}, err
+	}
+	return t, nil
+}
+
+// FirstLive returns the first tracking that is valid and not expired, or the
+// zero Tracking. Give it the places where one may be, the best first: the
+// user's row, then the cookie.
+func FirstLive(ts ...Tracking) Tracking {
+	now := time.Now()
+	for _, t := range ts {
+		if expires := t.ExpiresAt(); t.Validate() == nil && (expires.IsZero() || now.Before(expires)) {
+			return t
+		}
+	}
+	return Tracking{}
+}
+
+// Validate returns [ErrNoTracking] for a zero Tracking and [ErrInvalidTracking]
+// for one that cannot be real. The error never repeats the ids.
+func (t Tracking) Validate() error {
+	if t.IsZero() {
+		return ErrNoTracking
+	}
+	if t.unread != "" {
+		return fmt.Errorf("%w: a stored text of %d characters cannot be read", ErrInvalidTracking, len(t.unread))
+	}
+	if err := validateID("offer", t.Offer); err != nil {
+		return err
+	}
+	if err := validateID("submission", t.Submission); err != nil {
+		return err
+	}
+	if unix := t.unix(); unix < 0 || unix > maxUnix {
+		return fmt.Errorf("%w: captured in the year %d", ErrInvalidTracking, t.CapturedAt.Year())
+	}
+	return nil
+}
+
+// validateID checks one id. The kind is "offer" or "submission".
+func validateID(kind, id string) error {
+	const most = 128
+	if id == "" {
+		return fmt.Errorf("%w: the %s id is empty", ErrInvalidTracking, kind)
+	}
+	if len(id) > most {
+		return fmt.Errorf("%w: the %s id has %d characters, at most %d are allowed", ErrInvalidTracking, kind, len(id), most)
+	}
+	for i := range len(id) {
+		c := id[i]
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-' {
+			continue
+		}
+		return fmt.Errorf("%w: the %s id has something else than letters, digits, _ and -", ErrInvalidTracking, kind)
+	}
+	return nil
+}
+
+// IsZero says that there is no tracking: no ids, and nothing that [Tracking.Scan]
+// could not read.
+func (t Tracking) IsZero() bool { return t.Offer == "" && t.Submission == "" && t.unread == "" }
+
+// Key names the conversion: offer, slash, submission. When it was captured
+// does not matter to it.
+func (t Tracking) Key() string { return t.Offer + "/" + t.Submission }
+
+// ExpiresAt is 45 days after CapturedAt, or the zero time if that is unknown.
+// From when exactly SparkLoop counts is not documented.
+func (t Tracking) ExpiresAt() time.Time {
+	if t.CapturedAt.IsZero() {
+		return time.Time{}
+	}
+	return t.CapturedAt.Add(lifetime)
+}
+
+// unix is CapturedAt in seconds, 0 if it is unknown.
+func (t Tracking) unix() int64 {
+	if t.CapturedAt.IsZero() {
+		return 0
+	}
+	return t.CapturedAt.Unix()
+}
+
+// captured is the time for a number of seconds; 0 is an unknown one.
+func captured(unix int64) time.Time {
+	if unix == 0 {
+		return time.Time{}
+	}
+	return time.Unix(unix, 0).UTC()
+}
+
+// Encode is the tracking as a short text, "v1.<offer>.<submission>.<unix>", in
+// at most 272 characters that need no quoting in a cookie, a URL or CSV. It is
+// "" for a tracking that is not valid.
+func (t Tracking) Encode() string {
+	if t.Validate() != nil {
+		return ""
+	}
+	return encodingVersion + "." + t.Offer + "." + t.Submission + "." + strconv.FormatInt(t.unix(), 10)
+}
+
+// DecodeTracking reads what [Tracking.Encode] wrote. An empty text is
+// [ErrNoTracking], any other that Encode would not write is
+// [ErrInvalidTracking].
+func DecodeTracking(s string) (Tracking, error) {
+	if s == "" {
+		return Tracking{}, fmt.Errorf("sparkloop: decode tracking: %w", ErrNoTracking)
+	}
+	parts := strings.Split(s, ".")
+	if len(parts) != 4 || parts[0] != encodingVersion {
+		return Tracking{}, fmt.Errorf("sparkloop: decode tracking: %w: not %s.offer.submission.time", ErrInvalidTracking, encodingVersion)
+	}
+	unix, err := strconv.ParseInt(parts[3], 10, 64)
+	if err != nil || strconv.FormatInt(unix, 10) != parts[3] {
+		return Tracking{}, fmt.Errorf("sparkloop: decode tracking: %w: the time is not a number of seconds", ErrInvalidTracking)
+	}
+	t := Tracking{Offer: parts[1], Submission: parts[2]}
+	if unix < 0 || unix > maxUnix {
+		return Tracking{}, fmt.Errorf("sparkloop: decode tracking: %w: the time is out of range", ErrInvalidTracking)
+	}
+	t.CapturedAt = captured(unix)
+	if err := t.Validate(); err != nil {
+		return Tracking{}, fmt.Errorf("sparkloop: decode tracking: %w", err)
+	}
+	return t, nil
+}
+
+// Value stores the tracking in a text column: [Tracking.Encode], or NULL for a
+// zero Tracking. 272 characters are enough for each. An invalid tracking is an
+// error, but for a text that [Tracking.Scan] could not read, which goes back
+// as it was.
+func (t Tracking) Value() (driver.Value, error) {
+	switch {
+	case t.IsZero():
+		return nil, nil
+	case t.unread != "":
+		return t.unread, nil
+	}
+	if err := t.Validate(); err != nil {
+		return nil, fmt.Errorf("sparkloop: store tracking: %w", err)
+	}
+	return t.Encode(), nil
+}
+
+// Scan reads a text column. NULL and an empty text are a zero Tracking. It
+// never fails for a text that it cannot read, a newer version's or a damaged
+// one: it keeps the text, [Tracking.Value] gives it back, and
+// [Tracking.Validate] is [ErrInvalidTracking]. Only a column of another type is
+// an error.
+func (t *Tracking) Scan(src any) error {
+	var text string
+	switch src := src.(type) {
+	case nil:
+	case string:
+		text = src
+	case []byte:
+		text = string(src)
+	default:
+		return fmt.Errorf("sparkloop: read tracking: the column holds a %T, not a text", src)
+	}
+	*t = Tracking{}
+	trimmed := strings.TrimRight(text, " ") // a CHAR column fills up with spaces
+	if trimmed == "" {
+		return nil
+	}
+	decoded, err := DecodeTracking(trimmed)
+	if err != nil {
+		t.unread = text
+		return nil //nolint:nilerr // a text that cannot be read is kept, not refused
+	}
+	*t = decoded
+	return nil
+}
+
+// trackingJSON is a tracking's form in JSON.
+type trackingJSON struct {
+	Offer      string    `json:"offer"`
+	Submission string    `json:"submission"`
+	CapturedAt time.Time `json:"captured_at,omitzero"`
+}
+
+// MarshalJSON writes the fields "offer", "submission" and, if it is known,
+// "captured_at". An invalid tracking is an error.
+func (t Tracking) MarshalJSON() ([]byte, error) {
+	if !t.IsZero() {
+		if err := t.Validate(); err != nil {
+			return nil, fmt.Errorf("sparkloop: write tracking: %w", err)
+		}
+	}
+	return json.Marshal(trackingJSON{t.Offer, t.Submission, captured(t.unix())})
+}
+
+// UnmarshalJSON reads what [Tracking.MarshalJSON] wrote. null and an object
+// without ids are a zero Tracking; anything else that is not a valid one is
+// [ErrInvalidTracking].
+func (t *Tracking) UnmarshalJSON(data []byte) error {
+	if bytes.Equal(data, []byte("null")) {
+		*t = Tracking{}
+		return nil
+	}
+	var in trackingJSON
+	if err := json.Unmarshal(data, &in); err != nil {
+		return fmt.Errorf("sparkloop: read tracking: %w: not the JSON of a tracking", ErrInvalidTracking)
+	}
+	read := Tracking{Offer: in.Offer, Submission: in.Submission, CapturedAt: in.CapturedAt}
+	if !read.IsZero() {
+		if err := read.Validate(); err != nil {
+			return fmt.Errorf("sparkloop: read tracking: %w", err)
+		}
+		read.CapturedAt = captured(read.unix())
+	} else {
+		read.CapturedAt = time.Time{}
+	}
+	*t = read
+	return nil
+}
+
+// Metadata is the tracking as metadata of a payment at Stripe, Paddle and the
+// like: one entry, "sparkloop_tracking". It is nil for a tracking that is zero
+// or not valid. Stripe copies the metadata of a Checkout Session neither to its
+// subscription nor to its payment intent: set it on both.
+func (t Tracking) Metadata() map[string]string {
+	if s := t.Encode(); s != "" {
+		return map[string]string{metadataKey: s}
+	}
+	return nil
+}
+
+// TrackingFromMetadata reads what [Tracking.Metadata] wrote, from the first of
+// the maps that has a good one. If none has, the error is [ErrNoTracking], or
+// [ErrInvalidTracking] if one of them had something else in its place.
+func TrackingFromMetadata(m ...map[string]string) (Tracking, error) {
+	var bad error
+	for _, metadata := range m {
+		s := metadata[metadataKey]
+		if s == "" {
+			continue
+		}
+		t, err := DecodeTracking(s)
+		if err == nil {
+			return t, nil
+		}
+		bad = err
+	}
+	if bad != nil {
+		return Tracking{}, bad
+	}
+	return Tracking{}, fmt.Errorf("sparkloop: read metadata: %w", ErrNoTracking)
+}
