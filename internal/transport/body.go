@@ -29,7 +29,7 @@ func readBody(buf []byte, resp *http.Response) ([]byte, error) {
 	buf = slices.Grow(buf, int(min(max(resp.ContentLength, 511), trustedLength))+1)
 	for {
 		if len(buf) == cap(buf) {
-			buf = slices.Grow(buf, 1)
+			buf = slices.Grow(buf, len(buf))
 		}
 		free := buf[len(buf):min(cap(buf), MaxBody+1)]
 		n, err := resp.Body.Read(free)

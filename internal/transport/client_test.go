@@ -1,0 +1,95 @@
+package transport_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkloop-go/sparkloop/internal/transport"
+)
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{300, 301, 302, 303, 304, 305, 307, 308} {
+		for _, location := range []string{"https://evil.example/x", "/elsewhere", "http://api.example/v2/offers", "", "http://[bad", "://"} {
+			s := &script{steps: []step{status(code, "moved", "Location", location)}}
+			got := do(t.Context(), newTransport(s), http.MethodPost)
+			require.NoError(t, got.err, "%d to %q", code, location)
+			assert.Equal(t, code, got.status)
+			assert.Equal(t, "moved", got.body)
+			assert.Len(t, s.came, 1)
+		}
+	}
+}
+
+func TestTheCallersClientIsNotChanged(t *testing.T) {
+	t.Parallel()
+	theirs := &http.Client{Timeout: time.Minute}
+	ours := transport.WrapClient(theirs)
+	assert.Equal(t, &http.Client{Timeout: time.Minute}, theirs)
+	assert.Equal(t, time.Minute, ours.Timeout)
+	assert.NotNil(t, ours.CheckRedirect)
+}
+
+func TestAClientWithoutTransportUsesTheDefaultOne(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
+	defer server.Close()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+	require.NoError(t, err)
+	resp, err := transport.WrapClient(&http.Client{}).Do(req)
+	require.NoError(t, err)
+	resp.Body.Close()
+}
+
+// Twenty bursts of 64 calls, failed and cancelled ones among them, need the
+// connections of one burst, and one more for each that a cancelled call costs.
+func TestConnectionsAreKept(t *testing.T) {
+	t.Parallel()
+	const bursts, width = 20, 64
+	var opened, cancelled atomic.Int64
+	var calls atomic.Int64
+	barrier := make(chan struct{}, width)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if calls.Add(1)%10 == 0 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	target := mustParse(server.URL + "/v2/offers")
+	tr := newTransport(nil, func(c *transport.Config) { c.Client, c.Retries = transport.NewClient(), 0 })
+	for range bursts {
+		var wg sync.WaitGroup
+		for n := range width {
+			wg.Go(func() {
+				barrier <- struct{}{}
+				defer func() { <-barrier }()
+				ctx := t.Context()
+				if n == 0 {
+					ended, cancel := context.WithCancel(ctx)
+					cancel()
+					cancelled.Add(1)
+					ctx = ended
+				}
+				a := tr.Do(ctx, http.MethodGet, target)
+				a.Release()
+			})
+		}
+		wg.Wait()
+	}
+	assert.LessOrEqual(t, opened.Load(), int64(width))
+}

@@ -1,0 +1,159 @@
+package transport_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sparkloop-go/sparkloop/internal/transport"
+)
+
+const testKey = "key-for-tests"
+
+// step is what a script does with one request.
+type step func(*http.Request) (*http.Response, error)
+
+// script is a server in memory: each request takes the next step, the last one
+// stays. It notes when the requests came.
+type script struct {
+	steps []step
+
+	mu   sync.Mutex
+	came []time.Time
+	seen []*http.Request
+}
+
+func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	next := s.steps[min(len(s.came), len(s.steps)-1)]
+	s.came, s.seen = append(s.came, time.Now()), append(s.seen, r)
+	s.mu.Unlock()
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	return next(r)
+}
+
+// gaps are the pauses between the requests.
+func (s *script) gaps() []time.Duration {
+	var gaps []time.Duration
+	for i := 1; i < len(s.came); i++ {
+		gaps = append(gaps, s.came[i].Sub(s.came[i-1]))
+	}
+	return gaps
+}
+
+// status answers with a status, a body, and headers as names and values in turn.
+func status(code int, body string, header ...string) step {
+	return func(r *http.Request) (*http.Response, error) {
+		h := http.Header{}
+		for i := 0; i < len(header); i += 2 {
+			h.Add(header[i], header[i+1])
+		}
+		return &http.Response{
+			StatusCode: code, Header: h, Request: r,
+			Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
+		}, nil
+	}
+}
+
+// body answers 200 with a body of unknown length.
+func body(from io.Reader) step {
+	return func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Request: r, Body: io.NopCloser(from), ContentLength: -1}, nil
+	}
+}
+
+func fails(err error) step {
+	return func(*http.Request) (*http.Response, error) { return nil, err }
+}
+
+// hangs answers nothing until the request is given up.
+func hangs(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// cut is a 200 whose body ends too early.
+func cut(r *http.Request) (*http.Response, error) {
+	return body(io.MultiReader(strings.NewReader(`{"message":"Conv`), brokenReader{}))(r)
+}
+
+// pauses is a Limiter that lets everything go and notes the pauses.
+type pauses struct {
+	mu     sync.Mutex
+	waits  int
+	paused []time.Duration
+	refuse func(wait int) error
+}
+
+func (p *pauses) Wait(context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waits++
+	if p.refuse != nil {
+		return p.refuse(p.waits)
+	}
+	return nil
+}
+
+func (p *pauses) Pause(_ context.Context, d time.Duration) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.paused = append(p.paused, d)
+	return nil
+}
+
+// newTransport has the SDK's defaults, but for what change does.
+func newTransport(s http.RoundTripper, change ...func(*transport.Config)) *transport.Transport {
+	cfg := transport.Config{
+		Client:     transport.WrapClient(&http.Client{Transport: s}),
+		Key:        transport.NewKey(testKey),
+		UserAgent:  "test/1",
+		Retries:    3,
+		BackoffMin: 500 * time.Millisecond,
+		BackoffMax: 30 * time.Second,
+		PauseMax:   time.Minute,
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	return transport.New(cfg)
+}
+
+// outcome is a copy of an Answer that outlives its release.
+type outcome struct {
+	status, attempts int
+	header           http.Header
+	body             string
+	err              error
+}
+
+func do(ctx context.Context, tr *transport.Transport, method string) outcome {
+	u := &url.URL{Scheme: "https", Host: "api.example", Path: "/v2/offers"}
+	a := tr.Do(ctx, method, u)
+	defer a.Release()
+	return outcome{a.StatusCode, a.Attempts, a.Header, string(a.Body), a.Err}
+}
+
+func get(t *testing.T, tr *transport.Transport) outcome {
+	t.Helper()
+	return do(t.Context(), tr, http.MethodGet)
+}
+
+func mustParse(raw string) *url.URL {
+	u, err := url.Parse(raw)
+	if err != nil {
+		panic(err)
+	}
+	return u
+}

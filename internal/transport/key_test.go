@@ -1,0 +1,48 @@
+package transport_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/sparkloop-go/sparkloop/internal/transport"
+)
+
+func TestRedact(t *testing.T) {
+	t.Parallel()
+	key := transport.NewKey(`ab+/<c>"=&d%`)
+	for in, want := range map[string]string{
+		`nothing here`:      `nothing here`,
+		`key ab+/<c>"=&d%!`: `key [redacted]!`,
+		`{"error":"ab+/\u003cc\u003e\"=\u0026d%"}`:  `{"error":"[redacted]"}`,
+		`{"error":"ab+\/\u003cc\u003e\"=\u0026d%"}`: `{"error":"[redacted]"}`,
+		`<p>ab+/&lt;c&gt;&#34;=&amp;d%</p>`:         `<p>[redacted]</p>`,
+		`?k=ab%2B%2F%3Cc%3E%22%3D%26d%25`:           `?k=[redacted]`,
+		`/ab+%2F%3Cc%3E%22=&d%25/`:                  `/[redacted]/`,
+		`ab+/<c>"=&d%ab+/<c>"=&d%`:                  `[redacted][redacted]`,
+	} {
+		assert.Equal(t, want, key.Redact(in))
+	}
+}
+
+func TestRedactHeader(t *testing.T) {
+	t.Parallel()
+	key := transport.NewKey("sEcret-1")
+	in := http.Header{"X-Echo": {"is sEcret-1", "fine"}, "X-Secret-1-Name": {"v"}, "Date": {"today"}}
+	assert.Equal(t, http.Header{"X-Echo": {"is [redacted]", "fine"}, "Date": {"today"}}, key.RedactHeader(in))
+	assert.Equal(t, []string{"is sEcret-1", "fine"}, in["X-Echo"], "the original stays")
+	assert.Equal(t, http.Header{}, key.RedactHeader(nil))
+}
+
+func TestNoVerbPrintsTheKey(t *testing.T) {
+	t.Parallel()
+	tr := newTransport(&script{}, func(c *transport.Config) { c.Key = transport.NewKey("marked-key") })
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		for _, value := range []any{tr, struct{ T *transport.Transport }{tr}} {
+			assert.NotContains(t, fmt.Sprintf(verb, value), "marked-key")
+			assert.NotContains(t, fmt.Sprintf(verb, value), fmt.Sprintf("%x", "marked-key"))
+		}
+	}
+}
