@@ -114,7 +114,7 @@ func (f *Finder) search(s *search, absent *Form, try func(*Form) Verdict) {
 	if absent != nil {
 		tried = append(tried, absent)
 	}
-	for _, form := range f.order() {
+	for _, form := range f.order(absent) {
 		if form == absent {
 			continue
 		}
@@ -131,9 +131,13 @@ func (f *Finder) search(s *search, absent *Form, try func(*Form) Verdict) {
 	s.tried = tried
 }
 
-// order is the forms, those of the proven base first.
-func (f *Finder) order() []*Form {
+// order is the forms, those of the proven base first; not when a form of that
+// base has just been lost.
+func (f *Finder) order(absent *Form) []*Form {
 	base := f.base.proven.Load()
+	if base == nil || absent != nil && absent.Base == base {
+		return f.forms
+	}
 	ordered := make([]*Form, 0, len(f.forms))
 	for _, form := range f.forms {
 		if form.Base == base {
