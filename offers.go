@@ -105,12 +105,12 @@ func parseUSD(s string) USD {
 		return whole
 	}
 	// Exponents, long fractions, huge amounts: rare, so exact by other means.
-	const longest = 64
+	const longest, highest = 1000, 64
 	if len(s) > longest || strings.ContainsAny(s, `"tfn[{/_`) {
 		return 0
 	}
 	if _, exponent, ok := strings.Cut(strings.ToLower(s), "e"); ok {
-		if n, err := strconv.Atoi(exponent); err != nil || n < -longest || n > longest {
+		if n, err := strconv.Atoi(exponent); err != nil || n < -highest || n > highest {
 			return 0
 		}
 	}

@@ -124,12 +124,9 @@ const endlessStart = `{"message":"`
 
 type spaces struct{}
 
-func (spaces) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = ' '
-	}
-	return len(p), nil
-}
+var blank = bytes.Repeat([]byte(" "), 32<<10)
+
+func (spaces) Read(p []byte) (int, error) { return copy(p, blank), nil }
 
 // overSocket is the API on a real connection.
 func (s *Server) overSocket(w http.ResponseWriter, r *http.Request) {
@@ -145,8 +142,7 @@ func (s *Server) overSocket(w http.ResponseWriter, r *http.Request) {
 	switch e.fault.kind {
 	case endless:
 		w.WriteHeader(e.reply.status)
-		chunk := bytes.Repeat([]byte(" "), 32<<10)
-		for _, err := io.WriteString(w, endlessStart); err == nil; _, err = w.Write(chunk) {
+		for _, err := io.WriteString(w, endlessStart); err == nil; _, err = w.Write(blank) {
 			select {
 			case <-s.stopped:
 				return

@@ -72,19 +72,20 @@ func (a *API) Do(ctx context.Context, c Call) *Failure {
 	}
 	known := finder.Known()
 	if known == nil {
-		return a.search(ctx, c, finder, nil, 0)
+		return a.search(ctx, c, finder, nil, &Failure{Method: c.method()})
 	}
 	failed, verdict := a.try(ctx, &c, known, true)
 	if verdict == endpoint.Absent {
-		return a.search(ctx, c, finder, known, failed.Attempts)
+		return a.search(ctx, c, finder, known, failed)
 	}
 	return failed
 }
 
 // search sends the call to one form of its endpoint after the other, until one
-// of them is there. absent is a known form that has just been seen absent.
-func (a *API) search(ctx context.Context, c Call, finder *endpoint.Finder, absent *endpoint.Form, attempts int) *Failure {
-	var failed *Failure
+// of them is there. absent is a known form that has just been seen absent, and
+// failed what it answered.
+func (a *API) search(ctx context.Context, c Call, finder *endpoint.Finder, absent *endpoint.Form, failed *Failure) *Failure {
+	attempts := failed.Attempts
 	tried, err := finder.Find(ctx, absent, func(f *endpoint.Form) (verdict endpoint.Verdict) {
 		failed, verdict = a.try(ctx, &c, f, f == finder.Known())
 		if failed != nil {
@@ -95,9 +96,6 @@ func (a *API) search(ctx context.Context, c Call, finder *endpoint.Finder, absen
 	})
 	if err == nil && tried == nil {
 		return failed
-	}
-	if failed == nil {
-		failed = &Failure{Method: c.method(), Attempts: attempts}
 	}
 	if err != nil {
 		failed.Cause = err

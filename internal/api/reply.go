@@ -32,6 +32,7 @@ const (
 const (
 	maxErrorBody = 64 << 10
 	maxMessage   = 512
+	longestKey   = 8 << 10 // a key has at most 1 KiB, escaped at most six times that
 )
 
 // Failure is a call that did not succeed. The key is in none of its parts.
@@ -117,7 +118,7 @@ func text(raw json.RawMessage) string {
 // refused reads an answer that is not a 2xx, or a call that ended without one.
 func (a *API) refused(c *Call, u *url.URL, answer *transport.Answer, proven bool) (*Failure, endpoint.Verdict) {
 	var said Envelope
-	if answer.Err == nil && answer.StatusCode >= 400 {
+	if answer.StatusCode >= 400 {
 		unmarshal(answer.Body, &said)
 	}
 	message := text(said.Error)
@@ -143,7 +144,7 @@ func (a *API) refused(c *Call, u *url.URL, answer *transport.Answer, proven bool
 			}
 		}
 		return failed, endpoint.Open
-	case !aboutTheCall(status):
+	case !aboutTheCall(status) || answer.Err != nil:
 		return failed, endpoint.Open
 	}
 	if failed.Kind = meaning(message); failed.Kind != Unknown {
@@ -151,7 +152,7 @@ func (a *API) refused(c *Call, u *url.URL, answer *transport.Answer, proven bool
 		return failed, endpoint.Proven
 	}
 	noRoute := status == http.StatusNotFound || status == http.StatusMethodNotAllowed
-	if noRoute && answer.Err == nil && (!proven || generic(message)) {
+	if noRoute && (!proven || generic(message)) {
 		return failed, endpoint.Absent
 	}
 	failed.Final = message != ""
@@ -170,7 +171,8 @@ func (a *API) failure(c *Call, u *url.URL, answer *transport.Answer, message str
 	}
 	if answer.StatusCode != 0 {
 		f.Header = a.Key.RedactHeader(answer.Header)
-		body := a.Key.Redact(string(answer.Body))
+		// A little more than is kept, so that no key is cut in two.
+		body := a.Key.Redact(string(answer.Body[:min(len(answer.Body), maxErrorBody+longestKey)]))
 		f.Body = []byte(body[:min(len(body), maxErrorBody)])
 	}
 	return f

@@ -1,0 +1,57 @@
+package sparkloop_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/jarcoal/httpmock"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkloop-go/sparkloop"
+)
+
+const (
+	testKey = "key-for-tests"
+
+	guide     = "https://api.sparkloop.app/api/v2"
+	reference = "https://api.sparkloop.app/v2"
+)
+
+var (
+	tracking = sparkloop.Tracking{Offer: "offer_1234abcd", Submission: "submission_1234abcd"}
+
+	confirmPath = "/offers/offer_1234abcd/submissions/submission_1234abcd/conversion"
+)
+
+// newClient is a client of rt that retries at once and does not pace.
+func newClient(t *testing.T, rt http.RoundTripper, opts ...sparkloop.Option) *sparkloop.Client {
+	t.Helper()
+	c, err := sparkloop.New(testKey, append([]sparkloop.Option{
+		sparkloop.WithHTTPClient(&http.Client{Transport: rt}),
+		sparkloop.WithBackoff(time.Microsecond, 2*time.Microsecond),
+		sparkloop.WithRateLimit(0, 0),
+	}, opts...)...)
+	require.NoError(t, err)
+	return c
+}
+
+// jsonResponder answers as the API does.
+func jsonResponder(status int, body string) httpmock.Responder {
+	return httpmock.NewStringResponder(status, body).HeaderSet(http.Header{"Content-Type": {"application/json; charset=utf-8"}})
+}
+
+// mockConfirm is an API that answers every confirmation the same way.
+func mockConfirm(r httpmock.Responder) *httpmock.MockTransport {
+	m := httpmock.NewMockTransport()
+	m.RegisterResponder(http.MethodPost, guide+confirmPath, r)
+	return m
+}
+
+// asError is the *Error in err.
+func asError(t *testing.T, err error) *sparkloop.Error {
+	t.Helper()
+	var e *sparkloop.Error
+	require.ErrorAs(t, err, &e)
+	return e
+}

@@ -1,0 +1,309 @@
+package sparkloop_test
+
+import (
+	"database/sql/driver"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkloop-go/sparkloop"
+)
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func TestParseTracking(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 128)
+	tests := []struct {
+		name, in string
+		want     sparkloop.Tracking
+		err      error
+	}{
+		{"a landing URL", "https://example.com/signup?submission=submission_1234abcd&offer=offer_1234abcd", tracking, nil},
+		{"its path and query", "/signup?submission=submission_1234abcd&offer=offer_1234abcd", tracking, nil},
+		{"a fragment", "https://example.com/?offer=o&submission=s#top?offer=x", sparkloop.Tracking{Offer: "o", Submission: "s"}, nil},
+		{"among others", "?utm_source=a%20b&offer=o&x=%zz&submission=s", sparkloop.Tracking{Offer: "o", Submission: "s"}, nil},
+		{"a plain UUID", "?offer=o&submission=0b6e1a5c-8d0b-4f2e-9d58-0d8f6a2b7c11", sparkloop.Tracking{Offer: "o", Submission: "0b6e1a5c-8d0b-4f2e-9d58-0d8f6a2b7c11"}, nil},
+		{"the longest", "?offer=" + long + "&submission=" + long, sparkloop.Tracking{Offer: long, Submission: long}, nil},
+		{"twice the same", "?offer=o&submission=s&offer=o", sparkloop.Tracking{Offer: "o", Submission: "s"}, nil},
+
+		{"nothing", "", sparkloop.Tracking{}, sparkloop.ErrNoTracking},
+		{"no query", "https://example.com/offer=o&submission=s", sparkloop.Tracking{}, sparkloop.ErrNoTracking},
+		{"no submission", "?offer=o", sparkloop.Tracking{}, sparkloop.ErrNoTracking},
+		{"an empty offer", "?offer=&submission=s", sparkloop.Tracking{}, sparkloop.ErrNoTracking},
+		{"only in the fragment", "/#?offer=o&submission=s", sparkloop.Tracking{}, sparkloop.ErrNoTracking},
+
+		{"a path", "?offer=../../admin&submission=s", sparkloop.Tracking{}, sparkloop.ErrInvalidTracking},
+		{"an escaped path", "?offer=%2e%2e%2fadmin&submission=s", sparkloop.Tracking{}, sparkloop.ErrInvalidTracking},
+		{"escaped twice", "?offer=%252e%252e&submission=s", sparkloop.Tracking{}, sparkloop.ErrInvalidTracking},
+		{"NUL", "?offer=o%00&submission=s", sparkloop.Tracking{}, sparkloop.ErrInvalidTracking},
+		{"a line break", "?offer=o%0d%0aX:1&submission=s", sparkloop.Tracking{}, sparkloop.ErrInvalidTracking},
+		{"129 characters", "?offer=" + long + "x&submission=s", sparkloop.Tracking{}, sparkloop.ErrInvalidTracking},
+		{"two values", "?offer=a&offer=b&submission=s", sparkloop.Tracking{}, sparkloop.ErrInvalidTracking},
+		{"a bad escape", "?offer=%zz&submission=s", sparkloop.Tracking{}, sparkloop.ErrInvalidTracking},
+		{"a semicolon", "?offer=o;x&submission=s", sparkloop.Tracking{}, sparkloop.ErrInvalidTracking},
+		{"a plus", "?offer=o+x&submission=s", sparkloop.Tracking{}, sparkloop.ErrInvalidTracking},
+		{"letters beyond ASCII", "?offer=öffer&submission=s", sparkloop.Tracking{}, sparkloop.ErrInvalidTracking},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := sparkloop.ParseTracking(tt.in)
+			require.ErrorIs(t, err, tt.err)
+			assert.Equal(t, tt.want, got)
+			if err != nil {
+				assert.False(t, sparkloop.Retryable(err))
+				assert.NotContains(t, err.Error(), "admin", "what a stranger sent is not repeated")
+			}
+		})
+	}
+}
+
+func TestTrackingFromRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(1500 * time.Millisecond)
+		r := httptest.NewRequest(http.MethodPost, "/signup?submission=s&offer=o", strings.NewReader("offer=body&submission=body"))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		got, err := sparkloop.TrackingFromRequest(r)
+		require.NoError(t, err)
+		assert.Equal(t, sparkloop.Tracking{Offer: "o", Submission: "s", CapturedAt: time.Date(2000, 1, 1, 0, 0, 1, 0, time.UTC)}, got)
+		body, err := r.Body.Read(make([]byte, 100))
+		require.NoError(t, err)
+		assert.Equal(t, 26, body, "the body is left alone")
+
+		r = httptest.NewRequest(http.MethodPost, "/signup", strings.NewReader("offer=o&submission=s"))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		_, err = sparkloop.TrackingFromRequest(r)
+		require.ErrorIs(t, err, sparkloop.ErrNoTracking)
+
+		for _, nothing := range []*http.Request{nil, {}} {
+			_, err = sparkloop.TrackingFromRequest(nothing)
+			require.ErrorIs(t, err, sparkloop.ErrNoTracking)
+		}
+	})
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		in   sparkloop.Tracking
+		want string
+	}{
+		"offer missing":      {sparkloop.Tracking{Submission: "s"}, "invalid tracking: the offer id is empty"},
+		"submission missing": {sparkloop.Tracking{Offer: "o"}, "invalid tracking: the submission id is empty"},
+		"submission bad":     {sparkloop.Tracking{Offer: "o", Submission: "a.b"}, "invalid tracking: the submission id has something else than letters, digits, _ and -"},
+		"too long":           {sparkloop.Tracking{Offer: "o", Submission: strings.Repeat("s", 129)}, "invalid tracking: the submission id has 129 characters, at most 128 are allowed"},
+		"before 1970":        {sparkloop.Tracking{Offer: "o", Submission: "s", CapturedAt: time.Unix(-1, 0)}, "invalid tracking: captured in the year 1969"},
+		"after 5138":         {sparkloop.Tracking{Offer: "o", Submission: "s", CapturedAt: time.Unix(100_000_000_000, 0).UTC()}, "invalid tracking: captured in the year 5138"},
+	} {
+		err := tt.in.Validate()
+		require.ErrorIs(t, err, sparkloop.ErrInvalidTracking, name)
+		assert.Contains(t, err.Error(), tt.want[:30], name)
+		assert.Empty(t, tt.in.Encode(), name)
+		assert.Nil(t, tt.in.Metadata(), name)
+		assert.False(t, tt.in.IsZero(), name)
+	}
+	require.NoError(t, tracking.Validate())
+	require.ErrorIs(t, sparkloop.Tracking{}.Validate(), sparkloop.ErrNoTracking)
+	assert.True(t, sparkloop.Tracking{CapturedAt: noon}.IsZero())
+	assert.Equal(t, "offer_1234abcd/submission_1234abcd", tracking.Key())
+}
+
+func TestExpiryAndFirstLive(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		at := func(offer string, age time.Duration) sparkloop.Tracking {
+			return sparkloop.Tracking{Offer: offer, Submission: "s", CapturedAt: time.Now().Add(-age).UTC()}
+		}
+		const life = 45 * 24 * time.Hour
+		assert.Equal(t, noon.Add(life), sparkloop.Tracking{Offer: "o", Submission: "s", CapturedAt: noon}.ExpiresAt())
+		assert.True(t, tracking.ExpiresAt().IsZero())
+
+		old, live, invalid := at("old", life), at("live", life-time.Second), sparkloop.Tracking{Offer: "..", Submission: "s"}
+		assert.Equal(t, live, sparkloop.FirstLive(sparkloop.Tracking{}, invalid, old, live, at("later", 0)))
+		assert.Equal(t, tracking, sparkloop.FirstLive(tracking, live), "of unknown age, so not known to be expired")
+		assert.Equal(t, at("future", -time.Hour), sparkloop.FirstLive(at("future", -time.Hour)))
+		assert.Zero(t, sparkloop.FirstLive(old, invalid))
+		assert.Zero(t, sparkloop.FirstLive())
+	})
+}
+
+// forms are trackings and the text that stands for each.
+var forms = map[string]sparkloop.Tracking{
+	"v1.o.s.0":          {Offer: "o", Submission: "s"},
+	"v1.o.s.1795348800": {Offer: "o", Submission: "s", CapturedAt: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)},
+	"v1.-_-.A-z_9.1":    {Offer: "-_-", Submission: "A-z_9", CapturedAt: time.Unix(1, 0).UTC()},
+	"v1." + strings.Repeat("o", 128) + "." + strings.Repeat("s", 128) + ".99999999999": {
+		Offer: strings.Repeat("o", 128), Submission: strings.Repeat("s", 128), CapturedAt: time.Unix(99_999_999_999, 0).UTC(),
+	},
+}
+
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	for text, want := range forms {
+		assert.Equal(t, text, want.Encode())
+		assert.LessOrEqual(t, len(text), 272)
+		got, err := sparkloop.DecodeTracking(text)
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+
+		value, err := want.Value()
+		require.NoError(t, err)
+		assert.Equal(t, driver.Value(text), value)
+		for _, src := range []any{text, []byte(text), text + "   "} {
+			got = sparkloop.Tracking{Offer: "left over"}
+			require.NoError(t, got.Scan(src))
+			assert.Equal(t, want, got)
+		}
+
+		data, err := json.Marshal(want)
+		require.NoError(t, err)
+		got = sparkloop.Tracking{}
+		require.NoError(t, json.Unmarshal(data, &got))
+		assert.Equal(t, want, got)
+
+		got, err = sparkloop.TrackingFromMetadata(nil, map[string]string{"sparkloop_tracking": "broken"}, want.Metadata())
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+	}
+	local := sparkloop.Tracking{Offer: "o", Submission: "s", CapturedAt: noon.Add(999 * time.Millisecond).In(time.FixedZone("", 3600))}
+	assert.Equal(t, "v1.o.s.1795348800", local.Encode(), "whole seconds, in UTC")
+}
+
+func TestDecodeTrackingRefuses(t *testing.T) {
+	t.Parallel()
+	for _, in := range []string{
+		"v1", "v1.o.s", "v1.o.s.1.x", "v2.o.s.1", "V1.o.s.1", "v1..s.1", "v1.o..1", "v1.o.s.", "v1.o.s.01", "v1.o.s.+1", "v1.o.s.-1",
+		"v1.o.s.1e3", "v1.o.s.100000000000", "v1.o.s.99999999999999999999", " v1.o.s.1", "v1.o.s.1 ", "v1.ö.s.1", "v1.o%00.s.1", "v1.o.s.0x1",
+		"v1." + strings.Repeat("o", 129) + ".s.1", "o/s", "{}",
+	} {
+		got, err := sparkloop.DecodeTracking(in)
+		require.ErrorIs(t, err, sparkloop.ErrInvalidTracking, in)
+		assert.Zero(t, got)
+		_, err = sparkloop.TrackingFromMetadata(map[string]string{"sparkloop_tracking": in})
+		require.ErrorIs(t, err, sparkloop.ErrInvalidTracking, in)
+	}
+	_, err := sparkloop.DecodeTracking("")
+	require.ErrorIs(t, err, sparkloop.ErrNoTracking)
+	_, err = sparkloop.TrackingFromMetadata(nil, map[string]string{"other": "x"})
+	require.ErrorIs(t, err, sparkloop.ErrNoTracking)
+}
+
+func TestScanKeepsWhatItCannotRead(t *testing.T) {
+	t.Parallel()
+	for _, stored := range []string{"v2.o.s.1.more", "damaged \x00 text", "v1.o.s", strings.Repeat("x", 5000)} {
+		var got sparkloop.Tracking
+		require.NoError(t, got.Scan(stored))
+		assert.False(t, got.IsZero())
+		assert.Empty(t, got.Offer+got.Submission)
+		require.ErrorIs(t, got.Validate(), sparkloop.ErrInvalidTracking)
+		assert.Empty(t, got.Encode())
+		value, err := got.Value()
+		require.NoError(t, err)
+		assert.Equal(t, driver.Value(stored), value, "it goes back as it came")
+		_, err = json.Marshal(got)
+		require.ErrorIs(t, err, sparkloop.ErrInvalidTracking)
+		assert.Zero(t, sparkloop.FirstLive(got))
+	}
+	for _, empty := range []any{nil, "", []byte{}, "    "} {
+		got := sparkloop.Tracking{Offer: "left over"}
+		require.NoError(t, got.Scan(empty))
+		assert.Zero(t, got)
+	}
+	var got sparkloop.Tracking
+	require.ErrorContains(t, got.Scan(int64(7)), "int64")
+
+	value, err := sparkloop.Tracking{}.Value()
+	require.NoError(t, err)
+	assert.Nil(t, value)
+	_, err = sparkloop.Tracking{Offer: "../", Submission: "s"}.Value()
+	require.ErrorIs(t, err, sparkloop.ErrInvalidTracking)
+}
+
+func TestTrackingJSON(t *testing.T) {
+	t.Parallel()
+	data, err := json.Marshal(map[string]sparkloop.Tracking{
+		"a": {Offer: "o", Submission: "s", CapturedAt: noon}, "b": {Offer: "o", Submission: "s"},
+	})
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"a":{"offer":"o","submission":"s","captured_at":"2026-11-22T12:00:00Z"},"b":{"offer":"o","submission":"s"}}`, string(data))
+
+	type order struct {
+		Tracking sparkloop.Tracking `json:"tracking,omitzero"`
+	}
+	data, err = json.Marshal(order{})
+	require.NoError(t, err)
+	assert.JSONEq(t, `{}`, string(data))
+
+	for in, want := range map[string]sparkloop.Tracking{
+		`null`: {}, `{}`: {}, `{"offer":"","submission":""}`: {}, `{"captured_at":"2026-11-22T12:00:00Z"}`: {},
+		`{"offer":"o","submission":"s","captured_at":"2026-11-22T14:00:00.9+02:00","more":1}`: {Offer: "o", Submission: "s", CapturedAt: noon},
+	} {
+		got := sparkloop.Tracking{Offer: "left over"}
+		require.NoError(t, json.Unmarshal([]byte(in), &got), in)
+		assert.Equal(t, want, got, in)
+	}
+	for _, in := range []string{
+		`{"offer":"../x","submission":"s"}`, `{"offer":"o"}`, `{"offer":1,"submission":"s"}`, `[]`, `"v1.o.s.0"`,
+		`{"offer":"o","submission":"s","captured_at":"1969-12-31T23:59:59Z"}`, `{"offer":"o","submission":"s","captured_at":"soon"}`,
+	} {
+		var got sparkloop.Tracking
+		require.ErrorIs(t, json.Unmarshal([]byte(in), &got), sparkloop.ErrInvalidTracking, in)
+		assert.Zero(t, got)
+	}
+}
+
+// FuzzDecodeTracking: what is accepted is valid and is exactly what Encode
+// writes; what Scan takes goes back into the column as it came.
+func FuzzDecodeTracking(f *testing.F) {
+	for text := range forms {
+		f.Add(text)
+	}
+	f.Add("v1.o.s.00")
+	f.Add("v2.o.s.1")
+	f.Fuzz(func(t *testing.T, in string) {
+		got, err := sparkloop.DecodeTracking(in)
+		if err == nil && (got.Validate() != nil || got.Encode() != in) {
+			t.Errorf("%q is taken for %+v, which encodes as %q", in, got, got.Encode())
+		}
+		var scanned sparkloop.Tracking
+		if err := scanned.Scan(in); err != nil {
+			t.Fatal(err)
+		}
+		value, err := scanned.Value()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, _ := value.(string); back != in && back != strings.TrimRight(in, " ") {
+			t.Errorf("%q goes back as %q", in, back)
+		}
+	})
+}
+
+// FuzzTrackingJSON: what is accepted is zero or valid, and survives a round trip.
+func FuzzTrackingJSON(f *testing.F) {
+	f.Add([]byte(`{"offer":"o","submission":"s","captured_at":"2026-11-22T12:00:00Z"}`))
+	f.Add([]byte(`{"offer":"o","submission":"s","captured_at":"0000-01-01T00:00:00Z"}`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		var got, again sparkloop.Tracking
+		if json.Unmarshal(in, &got) != nil {
+			return
+		}
+		if !got.IsZero() && got.Validate() != nil {
+			t.Fatalf("%q is taken for %+v", in, got)
+		}
+		data, err := json.Marshal(got)
+		if err != nil || json.Unmarshal(data, &again) != nil || again != got {
+			t.Errorf("%+v comes back as %+v from %s (%v)", got, again, data, err)
+		}
+	})
+}
