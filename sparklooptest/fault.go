@@ -85,7 +85,8 @@ func Redirect(location string) Fault { return Status(http.StatusFound, "", "Loca
 
 // Fail makes the next requests fail that way, so many of them; a negative
 // number means all of them, 0 that every fault ordered so far is called off.
-// Faults of several calls come one after the other.
+// Faults of several calls of Fail come one after the other. A client's retries
+// are requests too: one confirmation may meet several faults.
 func (s *Server) Fail(f Fault, times int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

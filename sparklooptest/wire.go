@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
@@ -135,9 +136,7 @@ func (s *Server) overSocket(w http.ResponseWriter, r *http.Request) {
 		hangUp(w, e.fault.kind == reset)
 		return
 	}
-	for name, values := range e.reply.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), e.reply.header)
 	body := e.reply.body
 	switch e.fault.kind {
 	case endless:
