@@ -37,7 +37,8 @@ type Confirmation struct {
 //
 // In an HTTP handler, r.Context() ends when the visitor closes the page; to
 // confirm all the same, pass context.WithoutCancel(r.Context()), which has
-// [WithTimeout] as its bound.
+// [WithTimeout] as its bound. For a long list, pass a context with more than
+// two minutes: a call may have to wait a whole window for its turn.
 //
 // https://docs.sparkloop.app/api-v2/endpoints/offers/conversions
 func (s *ConversionsService) Confirm(ctx context.Context, t Tracking) (*Confirmation, error) {

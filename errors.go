@@ -115,8 +115,10 @@ func (e *Error) Error() string {
 		}
 		parts = append(parts, strings.TrimSpace(strconv.Itoa(e.StatusCode)+" "+text))
 	}
-	if e.kind != nil && (e.StatusCode == 0 || e.kind == ErrUnexpectedResponse || e.kind == ErrEndpointNotFound) {
-		parts = append(parts, e.kind.Error())
+	switch {
+	case e.kind == nil:
+	case e.StatusCode == 0, errors.Is(e.kind, ErrUnexpectedResponse), errors.Is(e.kind, ErrEndpointNotFound):
+		parts = append(parts, e.kind.Error()) // the status alone does not say it
 	}
 	if e.detail != "" {
 		parts = append(parts, e.detail)
@@ -160,7 +162,8 @@ func Retryable(err error) bool {
 }
 
 // RetryAfter returns for how long the API asked to wait, at most 24 h, and
-// whether it asked.
+// whether it asked. A client waits by itself for up to 60 s, if its deadline
+// and [WithRetries] allow; what is left in an error is for the caller to wait.
 func RetryAfter(err error) (time.Duration, bool) {
 	var e *Error
 	if !errors.As(err, &e) {

@@ -224,7 +224,8 @@ func TestAllOffers(t *testing.T) {
 	t.Run("stopped early", func(t *testing.T) {
 		t.Parallel()
 		c, asked := pages(t, func(int) []string { return []string{"a", "b"} })
-		for range c.Offers.All(t.Context()) {
+		for _, err := range c.Offers.All(t.Context()) {
+			require.NoError(t, err)
 			break
 		}
 		assert.Len(t, *asked, 1)

@@ -17,6 +17,7 @@ import (
 // Kind is what a failure means.
 type Kind int
 
+// The kinds of failure; the root package has a sentinel error for most.
 const (
 	Unknown Kind = iota
 	AlreadyConfirmed

@@ -24,6 +24,7 @@ type Form struct {
 // Verdict is what an answer says about the form that was asked.
 type Verdict int
 
+// The verdicts.
 const (
 	Open   Verdict = iota // nothing: an error, a refusal that any route gives
 	Proven                // the server knows this form

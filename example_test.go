@@ -1,0 +1,202 @@
+package sparkloop_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"time"
+
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/sparklooptest"
+)
+
+// startAPI is a SparkLoop for these examples.
+func startAPI() *sparklooptest.Server {
+	api, err := sparklooptest.Start()
+	if err != nil {
+		panic(err)
+	}
+	return api
+}
+
+func ExampleNew() {
+	_, err := sparkloop.New("Bearer my-key")
+	fmt.Println(err)
+
+	client, err := sparkloop.New("my-key",
+		sparkloop.WithTimeout(5*time.Second),
+		sparkloop.WithUserAgent("acme-shop/2.1"),
+	)
+	fmt.Println(client != nil, err)
+	// Output:
+	// sparkloop: the API key has a space, a line break or a character outside ASCII: number 7 of 13
+	// true <nil>
+}
+
+func ExampleOffersService_All() {
+	api := startAPI()
+	defer api.Close()
+	api.AddOffer(sparkloop.Offer{Name: "Annual plan", ConversionEvent: "purchase", CPA: 12_500_000})
+	client := api.Client()
+
+	for offer, err := range client.Offers.All(context.Background()) {
+		if err != nil {
+			fmt.Println(err)
+			break
+		}
+		fmt.Println(offer.Name, offer.ConversionType, offer.ConversionEvent, offer.CPA)
+	}
+	// Output:
+	// Annual plan action purchase $12.50
+	// Free trial action trial $2.35
+}
+
+func ExampleConversionsService_Confirm() {
+	api := startAPI()
+	defer api.Close()
+	client := api.Client()
+	_, tracking := api.Click("", "https://shop.example/signup") // a reader's click; in life it comes from your order's row
+
+	for range 2 {
+		confirmation, err := client.Conversions.Confirm(context.Background(), tracking)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(confirmation.Message, confirmation.AlreadyConfirmed)
+	}
+	// Output:
+	// Conversion tracked successfully false
+	// Offer submission must be unique true
+}
+
+func ExampleParseTracking() {
+	tracking, err := sparkloop.ParseTracking("https://example.com/signup?submission=submission_1234abcd&offer=offer_1234abcd")
+	fmt.Println(tracking.Offer, tracking.Submission, err)
+
+	_, err = sparkloop.ParseTracking("https://example.com/signup")
+	fmt.Println(errors.Is(err, sparkloop.ErrNoTracking))
+
+	_, err = sparkloop.ParseTracking("https://example.com/signup?submission=..%2f..&offer=offer_1234abcd")
+	fmt.Println(err)
+	// Output:
+	// offer_1234abcd submission_1234abcd <nil>
+	// true
+	// sparkloop: landing URL: invalid tracking: the submission id has something else than letters, digits, _ and -
+}
+
+func ExampleError_notFound() {
+	api := startAPI()
+	defer api.Close()
+	client := api.Client()
+
+	_, err := client.Conversions.Confirm(context.Background(), sparkloop.Tracking{
+		Offer:      sparklooptest.DefaultOffer,
+		Submission: "submission_of_somebody_else",
+	})
+	fmt.Println(errors.Is(err, sparkloop.ErrSubmissionNotFound))
+	fmt.Println(sparkloop.Retryable(err))
+	fmt.Println(err)
+	// Output:
+	// true
+	// false
+	// sparkloop: confirm offer_1234abcd/submission_of_somebody_else: 404 Submission not found
+}
+
+func ExampleError_rateLimited() {
+	api := startAPI()
+	defer api.Close()
+	client := api.Client(sparkloop.WithRetries(0))
+	_, tracking := api.Click("", "")
+	api.Fail(sparklooptest.Status(429, `{"error":"Too many requests"}`, "Retry-After", "20"), 1)
+
+	_, err := client.Conversions.Confirm(context.Background(), tracking)
+	var failed *sparkloop.Error
+	if errors.As(err, &failed) {
+		fmt.Println(failed.StatusCode, failed.Message)
+	}
+	fmt.Println(errors.Is(err, sparkloop.ErrRateLimited))
+	fmt.Println(sparkloop.RetryAfter(err))
+	// Output:
+	// 429 Too many requests
+	// true
+	// 20s true
+}
+
+// A worker of your own queue: what to do with a conversion after a call.
+func ExampleRetryable() {
+	api := startAPI()
+	defer api.Close()
+	client := api.Client()
+	_, tracking := api.Click("", "")
+
+	work := func() {
+		_, err := client.Conversions.Confirm(context.Background(), tracking)
+		switch {
+		case err == nil:
+			fmt.Println("done")
+		case sparkloop.Retryable(err):
+			wait, asked := sparkloop.RetryAfter(err)
+			if !asked {
+				wait = time.Minute // your own backoff
+			}
+			fmt.Println("again in", wait)
+		default:
+			fmt.Println("for a person to look at:", err)
+		}
+	}
+	api.Fail(sparklooptest.Status(503, "", "Retry-After", "90"), 1)
+	work()
+	work()
+	// Output:
+	// again in 1m30s
+	// done
+}
+
+// A handler's test: the real handler, a fake SparkLoop, and the worst moment
+// for the answer to get lost. In a test, sparklooptest.NewServer(t) closes the
+// server by itself.
+func Example_handlerTest() {
+	api := startAPI()
+	defer api.Close()
+	client := api.Client()
+	buy := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tracking, err := sparkloop.DecodeTracking(r.FormValue("tracking"))
+		if err != nil {
+			return // this buyer did not come through SparkLoop
+		}
+		if _, err := client.Conversions.Confirm(context.WithoutCancel(r.Context()), tracking); err != nil {
+			http.Error(w, "try again", http.StatusServiceUnavailable)
+		}
+	})
+
+	_, tracking := api.Click("", "")
+	api.Fail(sparklooptest.LostAnswer(), 1)
+	r := httptest.NewRequest(http.MethodPost, "/buy", strings.NewReader("tracking="+tracking.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	buy.ServeHTTP(w, r)
+	fmt.Println(w.Code, api.Confirmed(tracking))
+	// Output: 200 true
+}
+
+// At start-up: does the key work?
+func Example_checkAtBoot() {
+	api := startAPI()
+	defer api.Close()
+	check := func(ctx context.Context, client *sparkloop.Client) error {
+		if _, err := client.Offers.List(ctx, sparkloop.ListOffersParams{PerPage: 1}); errors.Is(err, sparkloop.ErrUnauthorized) {
+			return fmt.Errorf("SparkLoop does not accept the key: %w", err)
+		}
+		return nil
+	}
+	fmt.Println(check(context.Background(), api.Client()))
+	api.Fail(sparklooptest.Status(401, `{"error":"User not found!"}`), 1)
+	fmt.Println(check(context.Background(), api.Client()))
+	// Output:
+	// <nil>
+	// SparkLoop does not accept the key: sparkloop: list offers: 401 User not found!
+}
