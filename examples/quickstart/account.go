@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/sparkloop-go/sparkloop"
+)
+
+// showAccount lists the offers of a real account and says how to go on. It
+// only reads: a confirmation is money.
+func showAccount(ctx context.Context, key, base string, out io.Writer) error {
+	var opts []sparkloop.Option
+	if base != "" {
+		opts = append(opts, sparkloop.WithBaseURL(base))
+	}
+	client, err := sparkloop.New(key, opts...)
+	if err != nil {
+		return err
+	}
+	page, err := client.Offers.List(ctx, sparkloop.ListOffersParams{PerPage: 20})
+	if errors.Is(err, sparkloop.ErrUnauthorized) {
+		return fmt.Errorf("%w\nSparkLoop does not take the key in SPARKLOOP_API_KEY. Without it, the quickstart runs with a fake SparkLoop", err)
+	} else if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nThe key works. The newest offers of the account:\n\n")
+	for _, offer := range page.Offers {
+		fmt.Fprintf(out, "   %-24.40q %-7.10q %-12.20q %10s   %s\n", offer.Name, offer.ConversionType, offer.ConversionEvent, offer.CPA, offer.UUID)
+	}
+	if len(page.Offers) == 0 {
+		fmt.Fprintln(out, "   none yet")
+	}
+	fmt.Fprint(out, `
+To go on:
+   go run ./examples/listoffers                     all of them, as a table
+   go run ./examples/confirm OFFER SUBMISSION       confirm a conversion by hand; this one counts
+   examples/quickstart/shop.go                      what a shop does to capture and confirm
+
+Nothing was confirmed here. To see the whole flow against a fake SparkLoop, run
+this without SPARKLOOP_API_KEY.
+
+`)
+	return nil
+}
