@@ -1,0 +1,88 @@
+# `make` lists the targets. What is longer than a line stands in .ci/.
+
+SHELL         := bash
+.SHELLFLAGS   := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# One module at a time and each by itself, as its users get it.
+export GOWORK := off
+MODULES := $(sort $(patsubst %/go.mod,%,$(shell \
+	find . \( -name testdata -o -name '.?*' \) -prune -o -name go.mod -print)))
+
+TESTFLAGS ?=
+BENCH     ?= .
+FUZZTIME  ?= 60s
+COVERAGE  := 95.0
+OLDEST_GO := go1.25.14
+
+# What the quickstart's output must contain.
+QUICKSTART_SAYS := Confirmed
+
+title = @printf '\n== %s\n' '$(1)'
+each  = @for module in $(MODULES); do echo "-- $$module"; (cd "$$module" && $(1)); done
+
+.PHONY: help test lint fuzz bench cover check gofmt vet tidy build quickstart shop oldest-go
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: ## Test every module; TESTFLAGS=-race and the like are passed on
+	$(call title,$(strip go test $(TESTFLAGS)))
+	$(call each,go test $(TESTFLAGS) ./...)
+
+lint: ## Run golangci-lint over every module; the first time compiles it
+	$(call title,golangci-lint)
+	@.ci/lint $(MODULES)
+
+fuzz: ## Run each fuzz target for FUZZTIME (60s)
+	$(call title,Fuzz targets for $(FUZZTIME) each)
+	@.ci/fuzz $(FUZZTIME)
+
+bench: ## Run the benchmarks that match BENCH (all)
+	$(call title,Benchmarks)
+	$(call each,go test -run='^$$' -bench='$(BENCH)' -benchmem ./...)
+
+cover: ## Measure the statement coverage of the root package and internal/
+	$(call title,Coverage: at least $(COVERAGE)%)
+	@.ci/cover $(COVERAGE)
+
+# A count of runs, not a time: when a time is up, Go before 1.27 now and then
+# calls it a failure (golang/go#75804).
+check: FUZZTIME  := 30000x
+check: TESTFLAGS := -race -shuffle=on
+check: gofmt vet tidy lint test cover fuzz build quickstart shop oldest-go ## All that CI runs
+	@printf '\nAll checks passed.\n'
+
+gofmt: ## Show what gofmt would change
+	$(call title,gofmt)
+	@diff="$$(gofmt -d .)"; if [[ -n $$diff ]]; then echo "$$diff"; exit 1; fi
+
+vet: ## Run go vet over every module
+	$(call title,go vet)
+	$(call each,go vet ./...)
+
+tidy: ## Show what go mod tidy would change
+	$(call title,go mod tidy -diff)
+	$(call each,go mod tidy -diff)
+
+build: ## Build every example, into .cache/examples/
+	$(call title,go build of the examples)
+	@cd examples && go build -o ../.cache/examples/ ./...
+	@ls .cache/examples
+
+# From the root with go.work, as the README says.
+quickstart: ## Run the quickstart and look at its output
+	$(call title,go run ./examples/quickstart)
+	@mkdir -p .cache
+	@GOWORK= env -u SPARKLOOP_API_KEY go run ./examples/quickstart | tee .cache/quickstart.txt
+	@grep -qF '$(QUICKSTART_SAYS)' .cache/quickstart.txt || \
+		{ echo 'The quickstart does not say "$(QUICKSTART_SAYS)".'; exit 1; }
+
+shop: ## Build a program that requires the SDK as a user's does
+	$(call title,A module that requires the SDK)
+	@.ci/shop
+
+oldest-go: ## Test the root module on the oldest Go that it promises
+	$(call title,go test on $(OLDEST_GO))
+	@export GOTOOLCHAIN=$(OLDEST_GO); go version; go test ./...
