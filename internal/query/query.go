@@ -34,8 +34,16 @@ func Scan(rawQuery string) Params {
 	var p Params
 	var seen [2]bool
 	for rest := rawQuery; rest != ""; {
-		var pair string
-		pair, rest, _ = strings.Cut(rest, "&")
+		pair := rest
+		if i := strings.IndexByte(rest, '&'); i < 0 {
+			rest = ""
+		} else {
+			pair, rest = rest[:i], rest[i+1:]
+		}
+		// Most pairs are foreign, and most of those show it in the first byte.
+		if pair == "" || pair[0] != OfferKey[0] && pair[0] != SubmissionKey[0] && pair[0] != '%' {
+			continue
+		}
 		key, value, _ := strings.Cut(pair, "=")
 		n := ours(key)
 		if n < 0 {
@@ -93,4 +101,16 @@ func unescape(s string) (string, error) {
 		return s, nil
 	}
 	return url.QueryUnescape(s)
+}
+
+// Without is a query without the pairs under the two keys. What remains is
+// byte for byte as it was.
+func Without(rawQuery string) string {
+	var kept []string
+	for pair := range strings.SplitSeq(rawQuery, "&") {
+		if key, _, _ := strings.Cut(pair, "="); ours(key) < 0 {
+			kept = append(kept, pair)
+		}
+	}
+	return strings.Join(kept, "&")
 }
