@@ -1,0 +1,93 @@
+package capture_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/sparkloop-go/sparkloop/capture"
+)
+
+// FuzzCookie: whatever a cookie holds, the context has only valid trackings,
+// one for an offer, at most MaxOffers; and what the next capture writes is
+// small, well-formed, and read back.
+func FuzzCookie(f *testing.F) {
+	stamp := fmt.Sprint(noon.Unix())
+	f.Add("v1.o.s." + stamp)
+	f.Add("v1.o.s." + stamp + "~v1.p.s." + stamp + "; sparkloop_t=v1.q.s." + stamp)
+	f.Add("v2.o.s.1~\x00")
+	f.Fuzz(func(t *testing.T, value string) {
+		b := newBrowser(t, capture.Options{})
+		b.cookie = "sparkloop_t=" + value
+		check := func(most int) {
+			offers := map[string]bool{}
+			for _, tracking := range b.seen {
+				if tracking.Validate() != nil || offers[tracking.Offer] {
+					t.Fatalf("%q: %+v", value, b.seen)
+				}
+				offers[tracking.Offer] = true
+			}
+			if len(b.seen) > most {
+				t.Fatalf("%q: %d offers", value, len(b.seen))
+			}
+		}
+		b.get("https://shop.example/")
+		check(5)
+		before := b.keys()
+		resp := b.get(landing("fresh", "s"))
+		check(5)
+		if len(resp.Header["Set-Cookie"]) == 0 && !strings.Contains(strings.Join(before, " "), "fresh/") {
+			t.Fatalf("%q: nothing was set", value)
+		}
+		for _, cookie := range resp.Cookies() {
+			if len(cookie.Value) > 2048 {
+				t.Fatalf("%q: a cookie of %d bytes", value, len(cookie.Value))
+			}
+		}
+		written := b.keys()
+		b.get("https://shop.example/")
+		if fmt.Sprint(written) != fmt.Sprint(b.keys()) {
+			t.Fatalf("%q: wrote %v, read %v", value, written, b.keys())
+		}
+	})
+}
+
+// FuzzCleanURL: the redirect stays on the origin, and the page behind it has
+// the same path but for the slashes at its beginning, and no parameter of ours.
+func FuzzCleanURL(f *testing.F) {
+	for _, path := range []string{"/", "//evil.example", `/\evil.example`, "/%2f%2fevil.example", "/a%2Fb", "/\t/x", "/..//x", "/.//x"} {
+		f.Add(path, "a=b")
+	}
+	f.Fuzz(func(t *testing.T, path, other string) {
+		r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
+		r.URL.Path, r.URL.RawPath = path, path
+		r.URL.RawQuery = "submission=s&offer=o&" + other
+		c, err := capture.New(capture.Options{CleanURL: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		c.Handler(http.NotFoundHandler()).ServeHTTP(w, r)
+		location := w.Header().Get("Location")
+		if location == "" {
+			return // the rest of the query contradicts the two parameters
+		}
+		if location[0] != '/' || len(location) > 1 && (location[1] == '/' || location[1] == '\\') || strings.ContainsAny(strings.SplitN(location, "?", 2)[0], "\r\n\t\\") {
+			t.Fatalf("%q leads to %q", path, location)
+		}
+		base := &url.URL{Scheme: "https", Host: "shop.example", Path: "/"}
+		target, err := base.Parse(location)
+		if err != nil {
+			return // a query that net/url refuses; a browser stays on the origin too
+		}
+		if target.Host != "shop.example" || target.Scheme != "https" {
+			t.Fatalf("%q leads to %q", path, target)
+		}
+		if values, _ := url.ParseQuery(target.RawQuery); values.Has("submission") || values.Has("offer") {
+			t.Fatalf("%q keeps the parameters: %q", other, location)
+		}
+	})
+}
