@@ -3,6 +3,7 @@ package sparkloop_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -221,5 +222,22 @@ func TestA429HoldsBackTheOthers(t *testing.T) {
 		_, err = c.Offers.List(t.Context(), sparkloop.ListOffersParams{})
 		require.NoError(t, err)
 		assert.Equal(t, 25*time.Second, time.Since(start))
+	})
+}
+
+// A retry that gets no turn does not hide what the first try met.
+func TestNoSlotForARetry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := sparklooptest.NewServer(t)
+		c := s.Client(sparkloop.WithRateLimit(1, time.Minute))
+		_, tr := s.Click("", "")
+		s.Fail(sparklooptest.LostAnswer(), 1)
+		_, err := c.Conversions.Confirm(t.Context(), tr)
+		require.NotErrorIs(t, err, sparkloop.ErrRateLimited)
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, 1, asError(t, err).Attempts)
+		assert.True(t, s.Confirmed(tr))
 	})
 }

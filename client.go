@@ -9,11 +9,12 @@ import (
 )
 
 // DefaultBaseURL is where SparkLoop's guide says the API is. Its reference
-// gives https://api.sparkloop.app/v2 instead: without [WithBaseURL] a client
-// finds out by itself which of the two answers.
+// gives https://api.sparkloop.app/v2 instead, and the last segment of the
+// conversion endpoint is published in two spellings: without [WithBaseURL] a
+// client finds out by itself which of the four answers.
 //
 // https://docs.sparkloop.app/api-v2/guides/how-to-confirm-action-offers-via-api
-const DefaultBaseURL = api.GuideBase
+const DefaultBaseURL = "https://api.sparkloop.app/api/v2"
 
 const version = "0.1.0"
 
@@ -29,14 +30,12 @@ type Client struct {
 	cfg config
 }
 
-// New returns a client for an API key. What it does without options stands
-// with each function that returns an [Option].
+// New returns a client for an API key. The comment on each option says what
+// holds without it.
 //
 // An empty or malformed key and a wrong option are errors that say what is
 // wrong and never show the key. New sends nothing; to see at start-up whether
 // the key works, list a page of offers.
-//
-// https://docs.sparkloop.app
 func New(apiKey string, opts ...Option) (*Client, error) {
 	if err := checkKey(apiKey); err != nil {
 		return nil, fmt.Errorf("sparkloop: %w", err)

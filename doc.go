@@ -23,8 +23,8 @@
 //
 // What the API or the network answered is an [*Error] with the status, the
 // API's message and the attempts made; the Err values tell by [errors.Is] what
-// it means. The question that a caller has is mostly another one: may it
-// succeed later? [Retryable] answers it, for any error:
+// it means. Usually the question is another one: may it succeed later?
+// [Retryable] answers it, for any error:
 //
 //	switch {
 //	case err == nil: // confirmed, now or before
@@ -34,8 +34,12 @@
 //
 // # Retries and deadlines
 //
-// A call repeats itself after a passing failure, up to [WithRetries] times,
-// with random pauses that grow and with what the API asked for in Retry-After.
+// A call repeats itself after a failure that may pass: 408, 425, 429, 5xx but
+// 501, a connection or an answer that breaks. It does not after one that a
+// second try would only repeat: an unknown host, a certificate, a redirect, a
+// page that is not the API's. There are up to [WithRetries] more tries, with
+// random pauses that grow, or with what the API asked for in Retry-After.
+//
 // It ends with the context's deadline, or after [WithTimeout]. When the next
 // try would come too late, it returns at once, with the API's last answer and
 // [context.DeadlineExceeded] in one error.
@@ -50,7 +54,7 @@
 // The API takes 120 requests in any 60 seconds from one key. A client keeps to
 // that by itself, over all its goroutines: the first 120 go at once, the rest
 // wait their turn, and a call whose turn would come after its deadline fails at
-// once with [ErrRateLimited] and nothing sent. After a 429 everybody pauses.
+// once with [ErrRateLimited] and is not sent. After a 429 everybody pauses.
 // [WithLimiter] puts several clients or machines under one limit.
 //
 // # Which address

@@ -18,10 +18,10 @@ var (
 	ErrNoTracking = errors.New("no tracking")
 
 	// ErrInvalidTracking says that there is something in the place of a
-	// tracking or an id which cannot be one. It is refused before a request.
+	// tracking or an id which cannot be one. Nothing is sent.
 	ErrInvalidTracking = errors.New("invalid tracking")
 
-	// ErrUnauthorized is the API's 401: the key is missing there or wrong.
+	// ErrUnauthorized is the API's 401: the key is missing or wrong.
 	ErrUnauthorized = errors.New("unauthorized")
 
 	// ErrOfferNotFound says that the account has no offer with that id.
@@ -34,17 +34,17 @@ var (
 	// no conversion to confirm.
 	ErrNotActionOffer = errors.New("not an action offer")
 
-	// ErrRateLimited is the API's 429. With StatusCode 0 nothing was sent: the
-	// client's own pacing had no place before the deadline.
+	// ErrRateLimited is the API's 429. With StatusCode 0 the call was not sent:
+	// the client's own pacing had no turn for it before the deadline.
 	ErrRateLimited = errors.New("rate limited")
 
-	// ErrEndpointNotFound says that no published form of the endpoint is known
-	// to the server; the error names those that were tried. Look at the base
-	// URL and for a newer version of this module.
+	// ErrEndpointNotFound says that the server knows none of the addresses that
+	// were tried; the error's text names them. Look at [WithBaseURL], and for a
+	// newer version of this module.
 	ErrEndpointNotFound = errors.New("endpoint not found")
 
 	// ErrUnexpectedResponse says that something answered which is not the API
-	// as documented: a proxy's page, a redirect, a cut or huge body.
+	// as documented: a proxy's page, a redirect, a cut body, one over 8 MiB.
 	ErrUnexpectedResponse = errors.New("unexpected response")
 )
 

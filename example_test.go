@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"time"
 
 	"github.com/sparkloop-go/sparkloop"
@@ -164,7 +163,7 @@ func Example_handlerTest() {
 	defer api.Close()
 	client := api.Client()
 	buy := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		tracking, err := sparkloop.DecodeTracking(r.FormValue("tracking"))
+		tracking, err := sparkloop.DecodeTracking(r.URL.Query().Get("tracking"))
 		if err != nil {
 			return // this buyer did not come through SparkLoop
 		}
@@ -175,12 +174,49 @@ func Example_handlerTest() {
 
 	_, tracking := api.Click("", "")
 	api.Fail(sparklooptest.LostAnswer(), 1)
-	r := httptest.NewRequest(http.MethodPost, "/buy", strings.NewReader("tracking="+tracking.Encode()))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	w := httptest.NewRecorder()
-	buy.ServeHTTP(w, r)
+	buy.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/buy?tracking="+tracking.Encode(), nil))
 	fmt.Println(w.Code, api.Confirmed(tracking))
 	// Output: 200 true
+}
+
+// The user's row goes before the cookie, as long as it is not expired.
+func ExampleFirstLive() {
+	now := time.Now()
+	row := sparkloop.Tracking{Offer: "offer_1", Submission: "of_the_row", CapturedAt: now.Add(-46 * 24 * time.Hour)}
+	cookie := sparkloop.Tracking{Offer: "offer_1", Submission: "of_the_cookie", CapturedAt: now}
+	fmt.Println(sparkloop.FirstLive(row, cookie).Submission)
+	fmt.Println(sparkloop.FirstLive(row).IsZero())
+	// Output:
+	// of_the_cookie
+	// true
+}
+
+// A Tracking is a column: Value writes it, Scan reads it, and NULL is none.
+func ExampleTracking_Value() {
+	tracking := sparkloop.Tracking{Offer: "offer_1", Submission: "submission_1", CapturedAt: time.Unix(1767225600, 0)}
+	stored, _ := tracking.Value() // what db.Exec("INSERT ...", tracking) does
+	fmt.Println(stored)
+
+	var read sparkloop.Tracking
+	err := read.Scan(stored) // what rows.Scan(&read) does
+	fmt.Println(read.Key(), read.ExpiresAt().Format(time.DateOnly), err)
+	// Output:
+	// v1.offer_1.submission_1.1767225600
+	// offer_1/submission_1 2026-02-15 <nil>
+}
+
+// A payment takes the tracking along, and the payment's webhook gives it back.
+func ExampleTracking_Metadata() {
+	tracking := sparkloop.Tracking{Offer: "offer_1", Submission: "submission_1"}
+	fmt.Println(tracking.Metadata())
+
+	payment, subscription := map[string]string(nil), tracking.Metadata()
+	back, err := sparkloop.TrackingFromMetadata(payment, subscription)
+	fmt.Println(back == tracking, err)
+	// Output:
+	// map[sparkloop_tracking:v1.offer_1.submission_1.0]
+	// true <nil>
 }
 
 // At start-up: does the key work?

@@ -165,8 +165,8 @@ type OfferPage struct {
 	Page, PerPage, TotalPages, TotalOffers int
 }
 
-// List returns one page of the account's offers, the newest first. A failure
-// is an [*Error].
+// List returns one page of the account's offers, the newest first. A negative
+// number is refused before a request; any other failure is an [*Error].
 //
 // https://docs.sparkloop.app/api-v2/endpoints/offers
 func (s *OffersService) List(ctx context.Context, p ListOffersParams) (*OfferPage, error) {
@@ -210,7 +210,7 @@ func (p ListOffersParams) query() string {
 //
 // Each page has [WithTimeout] for itself if ctx has no deadline.
 //
-// https://docs.sparkloop.app
+// https://docs.sparkloop.app/api-v2/endpoints/offers
 func (s *OffersService) All(ctx context.Context) iter.Seq2[Offer, error] {
 	const most = 200
 	return func(yield func(Offer, error) bool) {

@@ -39,7 +39,7 @@ const (
 
 func defaults(key transport.Key) config {
 	return config{
-		endpoints: api.Published(),
+		endpoints: api.Published(DefaultBaseURL),
 		timeout:   10 * time.Second,
 		transport: transport.Config{
 			Client:     transport.NewClient(),
@@ -64,8 +64,7 @@ type Limiter interface {
 	Wait(ctx context.Context) error
 
 	// Pause is called when the API said 429: nobody sends for d, which is at
-	// most one window (60 s, or that of [WithRateLimit]). An error is logged
-	// and otherwise ignored.
+	// most 60 s. An error is logged and otherwise ignored.
 	Pause(ctx context.Context, d time.Duration) error
 }
 
@@ -78,7 +77,7 @@ type Limiter interface {
 // name without dots (http://fake:8080), as in a container network. User info,
 // a query and a fragment are refused.
 //
-// The default is [DefaultBaseURL] and the other published forms.
+// The default is [DefaultBaseURL] and the other base on the same host.
 func WithBaseURL(rawURL string) Option {
 	return func(c *config) error {
 		u, err := parseBaseURL(rawURL)
@@ -92,8 +91,11 @@ func WithBaseURL(rawURL string) Option {
 
 // WithHTTPClient sends requests through a copy of hc: its transport, cookie jar
 // and timeout (which is for each try) stay, redirects are not followed. hc
-// itself is not changed. The default is a client with a connection pool of its
-// own.
+// itself is not changed.
+//
+// The default is a client of its own with 64 idle connections, the proxy that
+// the environment names, 10 s to connect, 10 s for TLS, and 15 s from the
+// request to the answer's header.
 func WithHTTPClient(hc *http.Client) Option {
 	return func(c *config) error {
 		if hc == nil {
@@ -117,8 +119,9 @@ func WithTimeout(d time.Duration) Option {
 	}
 }
 
-// WithRetries sets how often a request is sent again after a passing failure;
-// 0 means never. The default is 3. Sending a confirmation again is safe: see
+// WithRetries sets how often a request is sent again after a failure that may
+// pass: 408, 425, 429, 5xx but 501, and what breaks on the way. 0 means never.
+// The default is 3. Sending a confirmation again is safe: see
 // [ConversionsService.Confirm].
 func WithRetries(n int) Option {
 	return func(c *config) error {
@@ -133,6 +136,9 @@ func WithRetries(n int) Option {
 // WithBackoff sets the pause before a retry: random, from min/2 up to min
 // doubled with each try, at most max. A Retry-After from the API goes before
 // it. The defaults are 500 ms and 30 s.
+//
+// After a 429 without a Retry-After the pause begins at min too, doubles with
+// every 429 in a row, and is at most one window of the rate limit.
 func WithBackoff(min, max time.Duration) Option {
 	return func(c *config) error {
 		if min <= 0 || max < min {
@@ -143,14 +149,14 @@ func WithBackoff(min, max time.Duration) Option {
 	}
 }
 
-// WithRateLimit lets the client send so many requests in any window of that
-// length, retries and probes included; the rest wait their turn. 0 requests
-// turns pacing off. The default is what the API allows to one key: 120 per 60 s.
+// WithRateLimit lets the client send at most that many requests in any window
+// of that length, retries and probes included; the rest wait their turn. 0
+// requests turns pacing off. The default is what the API allows to one key: 120
+// per 60 s. To be sure of that as the API counts, a place is free again after
+// the window and a second more (a quarter of a window below 4 s).
 //
 // The limit holds for this client and its copies. For several clients or
 // machines on one key see [WithLimiter].
-//
-// https://docs.sparkloop.app
 func WithRateLimit(requests int, window time.Duration) Option {
 	return func(c *config) error {
 		const most = 1_000_000 // 8 bytes each are kept
@@ -180,9 +186,9 @@ func WithLimiter(l Limiter) Option {
 	}
 }
 
-// WithLogger logs every try at level Debug, and at level Warn when a call gives
-// up without the API's word on it. Neither the key nor a body is ever logged;
-// the ids in the path are. The default is silence.
+// WithLogger logs every try at level Debug, and at level Warn each call that
+// ends with a network error, a deadline, a 429 or a 5xx. Neither the key nor a
+// body is ever logged; the ids in the path are. The default is silence.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) error {
 		if l == nil {

@@ -17,8 +17,10 @@ import (
 // was captured. It is born from a redirect URL, kept with the visitor, the
 // user and the order, and ends in [ConversionsService.Confirm].
 //
-// Its ids come from a public URL. Whatever this package returns without an
-// error has passed [Tracking.Validate]; so has what is sent or stored.
+// Its ids come from a public URL. What the functions and methods of this
+// package read has passed [Tracking.Validate], or is zero; only [Tracking.Scan]
+// takes in what it cannot read, to give it back as it was. Nothing is sent that
+// does not pass.
 //
 // A Tracking can be a column of a table, see [Tracking.Value], a field in
 // JSON ("offer", "submission", "captured_at", checked when read), or metadata
@@ -98,7 +100,8 @@ func fromQuery(rawQuery string) (Tracking, error) {
 
 // FirstLive returns the first tracking that is valid and not expired, or the
 // zero Tracking. Give it the places where one may be, the best first: the
-// user's row, then the cookie.
+// user's row, then the cookie. A damaged one is passed over; to notice it, call
+// [Tracking.Validate].
 func FirstLive(ts ...Tracking) Tracking {
 	now := time.Now()
 	for _, t := range ts {
@@ -273,7 +276,8 @@ type trackingJSON struct {
 }
 
 // MarshalJSON writes the fields "offer", "submission" and, if it is known,
-// "captured_at". An invalid tracking is an error.
+// "captured_at". A zero Tracking has two empty fields, or is left out by the
+// option omitzero. An invalid one is an error.
 func (t Tracking) MarshalJSON() ([]byte, error) {
 	if !t.IsZero() {
 		if err := t.Validate(); err != nil {

@@ -53,7 +53,8 @@ func Status(code int, body string, header ...string) Fault {
 	return f
 }
 
-// Delay holds the request back, then carries it out and answers.
+// Delay holds the request back, then carries it out and answers. If the client
+// gives up before that, the request is not carried out.
 func Delay(d time.Duration) Fault { return Fault{kind: delayed, delay: d} }
 
 // Reset breaks the connection; the request is not carried out.
@@ -83,8 +84,8 @@ func EndlessBody() Fault {
 // not carried out.
 func Redirect(location string) Fault { return Status(http.StatusFound, "", "Location", location) }
 
-// Fail makes the next requests fail that way, so many of them; a negative
-// number means all of them, 0 that every fault ordered so far is called off.
+// Fail makes the next requests fail with f, that many of them. A negative number
+// means every request from now on; 0 calls off all faults ordered so far.
 // Faults of several calls of Fail come one after the other. A client's retries
 // are requests too: one confirmation may meet several faults.
 func (s *Server) Fail(f Fault, times int) {

@@ -1,5 +1,5 @@
 // Package sparklooptest is a SparkLoop API for tests and demonstrations: a
-// server in the own process which knows offers, submissions and keys, confirms
+// server in your own process which knows offers, submissions and keys, confirms
 // a conversion once, holds the rate limit, answers with the documented texts,
 // and fails in the ways you order.
 //
@@ -17,8 +17,14 @@
 //
 //	api.Fail(sparklooptest.LostAnswer(), 1)
 //
-// It answers as SparkLoop's public documents say. Where they are silent, the
-// comments here say what was chosen; nothing was compared with the live API.
+// # What is chosen
+//
+// It answers as SparkLoop's public documents say; nothing was compared with the
+// live API. Where the documents are silent, this is what it does: a conversion
+// of another type than Action, or one confirmed before, is a 422; so is a
+// confirmation more than 45 days after the click, with the text "Offer
+// submission has expired"; over the limit the text is "Too many requests",
+// there is no Retry-After, and such a request does not count.
 //
 // # Without sockets
 //
@@ -210,8 +216,9 @@ func (s *Server) serve() {
 func (s *Server) Transport() http.RoundTripper { return inMemory{s} }
 
 // Client returns a client of the server, without a socket. It retries after a
-// millisecond and does not pace, unless opts say otherwise. A wrong option
-// fails.
+// millisecond and does not pace, unless opts say otherwise. The server still
+// has its limit: for more than 120 requests in a minute turn that off with
+// WithRateLimit(0, 0), or move the clock. A wrong option fails.
 func (s *Server) Client(opts ...sparkloop.Option) *sparkloop.Client {
 	c, err := sparkloop.New(s.cfg.key, append([]sparkloop.Option{
 		sparkloop.WithHTTPClient(&http.Client{Transport: s.Transport()}),

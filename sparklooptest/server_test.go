@@ -202,7 +202,7 @@ func TestAnOfferIsShownAsTheReferenceDoes(t *testing.T) {
 		})
 		got := c.send(t.Context(), http.MethodGet, "/offers/offer_x")
 		assert.Equal(t, 200, got.status)
-		assert.JSONEq(t, `{"offer":{"uuid":"offer_x","name":"n","headline":"","description":"","callout":"","redirect_url":"","conversion_type":"action",
+		assert.JSONEq(t, `{"offer":{"uuid":"offer_x","name":"n","headline":"","description":"","callout":"","redirect_url":"https://example.com/welcome","conversion_type":"action",
 			"visibility":"public","status":"active","created_at":"2026-03-02T09:15:27.412Z","landscape_image_url":"","portrait_image_url":"",
 			"geo_restrictions":{"allow_worldwide_referrals":false,"allowed_countries":["US"],"blocked_countries":null},
 			"monthly_budget":5000.00,"cpa":2.35,"conversion_event":"purchase","terms":""}}`, got.body)

@@ -24,7 +24,8 @@ const lifetime = 45 * 24 * time.Hour
 
 // AddOffer adds an offer, the newest of all, and returns it as the API shows
 // it. What is empty gets a value: an id, the type Action, the status "active",
-// the server's time. An id that is taken, or is none, fails.
+// the visibility "public", an address, the server's time. An id that is taken,
+// or is none, fails.
 func (s *Server) AddOffer(o sparkloop.Offer) sparkloop.Offer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,6 +40,9 @@ func (s *Server) AddOffer(o sparkloop.Offer) sparkloop.Offer {
 	}
 	if o.Visibility == "" {
 		o.Visibility = "public"
+	}
+	if o.RedirectURL == "" {
+		o.RedirectURL = "https://example.com/welcome"
 	}
 	if o.CreatedAt.IsZero() {
 		o.CreatedAt = s.now()
@@ -136,7 +140,7 @@ type Request struct {
 	Method, Path, Query string    // Path as it was escaped on the wire
 	Header              http.Header
 	Body                []byte
-	Status              int // what was answered; 0 if the connection was broken
+	Status              int // what was answered; 0 if no answer was begun
 }
 
 // maxRequests is how many of them are kept.

@@ -12,8 +12,8 @@
 // # Nothing is lost
 //
 // The journal notes every conversion that SparkLoop has answered for good, as
-// soon as it has. Started again with the same list, after Ctrl-C, a crash or a
-// power cut, the command goes on where it was. At worst it repeats a call,
+// soon as it has. Started again with the same list, key and API, after Ctrl-C,
+// a crash or a power cut, the command goes on where it was. At worst it repeats a call,
 // which is safe: SparkLoop counts a conversion once. For the same reason the
 // journal may be deleted at any time; then everything is asked again, also
 // what was refused.
@@ -21,11 +21,12 @@
 // What is to be tried again ends in the retry file, line by line as it came,
 // ready to be the next list. What SparkLoop refused for good, and lines that
 // cannot be read, end in the refused file with the reason, for a person to
-// look at. Both keep what earlier runs left in them until it is settled.
+// look at. Both keep what earlier runs left in them until it is settled; a line
+// that cannot be read stays in the refused file until somebody deletes it.
 //
 // The exit code is 0 if all is confirmed, 1 if anything is refused or left to
 // be tried again, 2 for wrong usage or a missing key, 130 if a signal stopped
-// it.
+// it. go run makes a 1 of all but 0: for a script, go build it first.
 //
 // The key comes from SPARKLOOP_API_KEY. SPARKLOOP_BASE_URL, if set, names
 // another API than SparkLoop's own: a proxy, or a fake one for a trial.

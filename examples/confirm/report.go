@@ -30,6 +30,9 @@ func whyRefused(err error) string {
 
 // whyLeft is the same for a failure that may pass.
 func whyLeft(err error) string {
+	if errors.Is(err, context.Canceled) {
+		return "stopped before the answer came"
+	}
 	for _, known := range []error{sparkloop.ErrUnauthorized, sparkloop.ErrRateLimited, sparkloop.ErrEndpointNotFound, sparkloop.ErrUnexpectedResponse} {
 		if errors.Is(err, known) {
 			return known.Error()
@@ -37,8 +40,6 @@ func whyLeft(err error) string {
 	}
 	var answered *sparkloop.Error
 	switch {
-	case errors.Is(err, context.Canceled):
-		return "stopped before the answer came"
 	case errors.As(err, &answered) && answered.StatusCode != 0:
 		return strings.TrimSpace(fmt.Sprintf("%d %s", answered.StatusCode, http.StatusText(answered.StatusCode)))
 	case errors.Is(err, context.DeadlineExceeded):

@@ -29,6 +29,18 @@ func TestALandingAndAPurchase(t *testing.T) {
 	assert.True(t, api.Confirmed(tracking))
 }
 
+func TestALostAnswer(t *testing.T) {
+	t.Parallel()
+	api := sparklooptest.NewServer(t)
+	_, tracking := api.Click("", "https://shop.example/welcome")
+	api.Fail(sparklooptest.LostAnswer(), 1) // at the worst moment
+
+	r := httptest.NewRequest(http.MethodPost, "/buy", nil)
+	r.AddCookie(&http.Cookie{Name: "tracking", Value: tracking.Encode()})
+	buy(api.Client()).ServeHTTP(httptest.NewRecorder(), r)
+	assert.True(t, api.Confirmed(tracking))
+}
+
 func TestOtherVisitors(t *testing.T) {
 	t.Parallel()
 	api := sparklooptest.NewServer(t)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"text/tabwriter"
 
 	"github.com/sparkloop-go/sparkloop"
 )
@@ -22,13 +23,18 @@ func showAccount(ctx context.Context, key, base string, out io.Writer) error {
 	}
 	page, err := client.Offers.List(ctx, sparkloop.ListOffersParams{PerPage: 20})
 	if errors.Is(err, sparkloop.ErrUnauthorized) {
-		return fmt.Errorf("%w\nSparkLoop does not take the key in SPARKLOOP_API_KEY. Without it, the quickstart runs with a fake SparkLoop", err)
+		return fmt.Errorf("%w\nSparkLoop does not accept the key in SPARKLOOP_API_KEY. Without it, the quickstart runs with a fake SparkLoop", err)
 	} else if err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "\nThe key works. The newest offers of the account:\n\n")
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, offer := range page.Offers {
-		fmt.Fprintf(out, "   %-24.40q %-7.10q %-12.20q %10s   %s\n", offer.Name, offer.ConversionType, offer.ConversionEvent, offer.CPA, offer.UUID)
+		// In quotes: a name may hold anything.
+		fmt.Fprintf(table, "   %.40q\t%.10q\t%.20q\t%s\t%q\n", offer.Name, offer.ConversionType, offer.ConversionEvent, offer.CPA, offer.UUID)
+	}
+	if err := table.Flush(); err != nil {
+		return err
 	}
 	if len(page.Offers) == 0 {
 		fmt.Fprintln(out, "   none yet")

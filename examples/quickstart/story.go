@@ -211,7 +211,7 @@ func (s *story) refused(ctx context.Context) error {
 func (s *story) printOutcome(o outcome) {
 	switch {
 	case o.err == nil && o.confirmation.AlreadyConfirmed:
-		s.printf("   ✓ Already confirmed: %q\n", o.confirmation.Message)
+		s.printf("   ✓ Already confirmed (in SparkLoop's words: %q)\n", o.confirmation.Message)
 	case o.err == nil:
 		s.printf("   ✓ Confirmed: %q\n", o.confirmation.Message)
 	case sparkloop.Retryable(o.err):

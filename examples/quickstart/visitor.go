@@ -19,7 +19,7 @@ type visitor struct {
 }
 
 func newVisitor() *visitor {
-	jar, _ := cookiejar.New(nil) // fails never
+	jar, _ := cookiejar.New(nil) // never fails
 	return &visitor{http: &http.Client{Jar: jar, Transport: &http.Transport{}, Timeout: 30 * time.Second}}
 }
 

@@ -6,14 +6,11 @@ import (
 	"github.com/sparkloop-go/sparkloop/internal/endpoint"
 )
 
-// The bases that SparkLoop publishes for one host: its guide's and its
-// reference's.
+// referenceBase is the base that SparkLoop's API reference gives; its guide
+// gives another one on the same host.
 //
-// https://docs.sparkloop.app/api-v2/guides/how-to-confirm-action-offers-via-api
-const (
-	GuideBase     = "https://api.sparkloop.app/api/v2"
-	referenceBase = "https://api.sparkloop.app/v2"
-)
+// https://docs.sparkloop.app/api-v2/endpoints/offers
+const referenceBase = "https://api.sparkloop.app/v2"
 
 // Endpoints are the published forms of each endpoint and which of them is known.
 type Endpoints struct {
@@ -21,9 +18,9 @@ type Endpoints struct {
 }
 
 // Published are the forms that SparkLoop's documents name, in the order in
-// which they are tried.
-func Published() *Endpoints {
-	guide, _ := url.Parse(GuideBase) // a constant
+// which they are tried. guideBase is a valid URL.
+func Published(guideBase string) *Endpoints {
+	guide, _ := url.Parse(guideBase)
 	reference, _ := url.Parse(referenceBase)
 	return endpoints([]*endpoint.Form{
 		{Base: guide, Leaf: "conversion"},

@@ -127,7 +127,7 @@ func (a *API) refused(c *Call, u *url.URL, answer *transport.Answer, proven bool
 	status := answer.StatusCode
 	switch {
 	case status == 0:
-		if errors.Is(answer.Err, transport.ErrNoSlot) {
+		if answer.Attempts == 0 && errors.Is(answer.Err, transport.ErrNoSlot) {
 			failed.Kind = RateLimited
 		}
 		return failed, endpoint.Open
