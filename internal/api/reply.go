@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -87,29 +88,36 @@ func decode(body []byte, into Reply) (problem, message string) {
 
 // unmarshal decodes a JSON object. A field of the wrong type keeps its zero value.
 func unmarshal(body []byte, into any) (problem string) {
-	trimmed := strings.TrimLeft(string(body[:min(len(body), 64)]), " \t\r\n")
-	if trimmed == "" {
+	trimmed := bytes.TrimLeft(body, " \t\r\n")
+	if len(trimmed) == 0 {
 		return "the answer is empty"
 	}
 	if trimmed[0] != '{' {
 		return "the answer is not a JSON object"
 	}
-	err := json.Unmarshal(body, into)
-	if wrongType := (*json.UnmarshalTypeError)(nil); err != nil && !errors.As(err, &wrongType) {
+	if err := json.Unmarshal(body, into); err != nil && !isWrongType(err) {
 		return "the answer is not valid JSON"
 	}
 	return ""
 }
 
+func isWrongType(err error) bool {
+	var wrongType *json.UnmarshalTypeError
+	return errors.As(err, &wrongType)
+}
+
 // text is what an "error" field says: its string, or any other value that is
 // not an empty one as it stands.
 func text(raw json.RawMessage) string {
+	if len(raw) == 0 {
+		return ""
+	}
 	var s string
 	if json.Unmarshal(raw, &s) == nil {
 		return s
 	}
 	switch s := string(raw); s {
-	case "", "false", "{}", "[]":
+	case "false", "{}", "[]":
 		return ""
 	default:
 		return s

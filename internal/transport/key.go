@@ -9,7 +9,13 @@ import (
 	"strings"
 )
 
-const redacted = "[redacted]"
+const (
+	redacted = "[redacted]"
+
+	// shortest is the least that a key has to be looked for: "k" stands in many
+	// words, and is nobody's secret.
+	shortest = 4
+)
 
 // Key holds an API key where fmt cannot print it: in its closures alone.
 type Key struct {
@@ -39,6 +45,9 @@ func NewKey(key string) Key {
 		pairs = append(pairs, form, redacted)
 	}
 	redact := strings.NewReplacer(pairs...).Replace
+	if len(key) < shortest {
+		redact = func(s string) string { return s }
+	}
 	value, lower := []string{key}, strings.ToLower(key)
 	return Key{
 		Set:    func(h http.Header) { h["X-Api-Key"] = value },
@@ -46,7 +55,7 @@ func NewKey(key string) Key {
 		RedactHeader: func(h http.Header) http.Header {
 			clean := make(http.Header, len(h))
 			for name, values := range h {
-				if strings.Contains(strings.ToLower(name), lower) {
+				if len(key) >= shortest && strings.Contains(strings.ToLower(name), lower) {
 					continue
 				}
 				for _, v := range values {

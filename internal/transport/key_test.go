@@ -27,6 +27,13 @@ func TestRedact(t *testing.T) {
 	}
 }
 
+func TestAShortKeyGarblesNothing(t *testing.T) {
+	t.Parallel()
+	key := transport.NewKey("k")
+	assert.Equal(t, "Conversion tracked", key.Redact("Conversion tracked"))
+	assert.Equal(t, http.Header{"Link": {"k"}}, key.RedactHeader(http.Header{"Link": {"k"}}))
+}
+
 func TestRedactHeader(t *testing.T) {
 	t.Parallel()
 	key := transport.NewKey("sEcret-1")
