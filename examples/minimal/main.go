@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/capture"
 )
 
 func main() {
@@ -18,38 +19,29 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	http.HandleFunc("GET /welcome", welcome)
-	http.HandleFunc("POST /buy", buy(client))
-	server := &http.Server{Addr: "127.0.0.1:8080", ReadTimeout: 10 * time.Second}
+	keep, err := capture.New(capture.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := &http.Server{Addr: "127.0.0.1:8080", Handler: site(client, keep), ReadTimeout: 10 * time.Second}
 	log.Fatal(server.ListenAndServe())
 }
 
-// welcome is the page that the offer links to.
-func welcome(w http.ResponseWriter, r *http.Request) {
-	if tracking, err := sparkloop.TrackingFromRequest(r); err == nil {
-		w.Header().Set("Cache-Control", "private, no-store")
-		http.SetCookie(w, &http.Cookie{
-			Name: "tracking", Value: tracking.Encode(), Path: "/", Expires: tracking.ExpiresAt(),
-			HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode,
-		})
-	}
-	fmt.Fprint(w, "Welcome!")
-}
-
-// buy is called once the order is paid.
-func buy(client *sparkloop.Client) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		cookie, err := r.Cookie("tracking")
-		if err != nil {
-			return // not through SparkLoop
-		}
-		tracking, err := sparkloop.DecodeTracking(cookie.Value)
-		if err != nil {
-			return // not a cookie of ours
+// site captures on every page: the offer may link to any of them.
+func site(client *sparkloop.Client, keep *capture.Capture) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "Welcome!") })
+	mux.HandleFunc("POST /buy", func(w http.ResponseWriter, r *http.Request) {
+		tracking, ok := capture.FromContext(r.Context())
+		if !ok {
+			return // this buyer did not come through SparkLoop
 		}
 		ctx := context.WithoutCancel(r.Context()) // also if the buyer closes the page
 		if _, err := client.Conversions.Confirm(ctx, tracking); err != nil {
 			log.Printf("retryable %t: %v", sparkloop.Retryable(err), err)
+			return
 		}
-	}
+		keep.Clear(w, r, tracking.Offer) // the next click counts again
+	})
+	return keep.Handler(mux)
 }

@@ -8,52 +8,60 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sparkloop-go/sparkloop/capture"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
+
+func newCapture(t *testing.T) *capture.Capture {
+	t.Helper()
+	keep, err := capture.New(capture.Options{})
+	require.NoError(t, err)
+	return keep
+}
 
 func TestALandingAndAPurchase(t *testing.T) {
 	t.Parallel()
 	api := sparklooptest.NewServer(t)
-	landing, tracking := api.Click("", "/welcome?utm_source=news")
-	w := httptest.NewRecorder()
-	welcome(w, httptest.NewRequest(http.MethodGet, landing, nil))
-	assert.Equal(t, "Welcome!", w.Body.String())
-	assert.Equal(t, "private, no-store", w.Header().Get("Cache-Control"))
-	cookies := w.Result().Cookies()
-	require.Len(t, cookies, 1)
-	assert.True(t, cookies[0].HttpOnly)
-
-	purchase := httptest.NewRequest(http.MethodPost, "/buy", nil)
-	purchase.AddCookie(cookies[0])
-	buy(api.Client())(httptest.NewRecorder(), purchase)
-	assert.True(t, api.Confirmed(tracking))
-}
-
-func TestALostAnswer(t *testing.T) {
-	t.Parallel()
-	api := sparklooptest.NewServer(t)
-	_, tracking := api.Click("", "https://shop.example/welcome")
+	shop := site(api.Client(), newCapture(t))
+	landing, tracking := api.Click("", "https://shop.example/welcome?utm_source=news")
 	api.Fail(sparklooptest.LostAnswer(), 1) // at the worst moment
 
+	page := httptest.NewRecorder()
+	shop.ServeHTTP(page, httptest.NewRequest(http.MethodGet, landing, nil))
 	r := httptest.NewRequest(http.MethodPost, "/buy", nil)
-	r.AddCookie(&http.Cookie{Name: "tracking", Value: tracking.Encode()})
-	buy(api.Client()).ServeHTTP(httptest.NewRecorder(), r)
+	r.Header.Set("Cookie", page.Header().Get("Set-Cookie"))
+	bought := httptest.NewRecorder()
+	shop.ServeHTTP(bought, r)
+
 	assert.True(t, api.Confirmed(tracking))
+	assert.Equal(t, "Welcome!\n", page.Body.String())
+	assert.Contains(t, bought.Header().Get("Set-Cookie"), "Max-Age=0", "so that the next click counts")
 }
 
 func TestOtherVisitors(t *testing.T) {
 	t.Parallel()
 	api := sparklooptest.NewServer(t)
-	w := httptest.NewRecorder()
-	welcome(w, httptest.NewRequest(http.MethodGet, "/welcome?offer=summer", nil))
-	assert.Empty(t, w.Result().Cookies())
-	assert.Empty(t, w.Header().Get("Cache-Control"))
-
-	for _, value := range []string{"", "broken", "v1.../..s.1"} {
-		purchase := httptest.NewRequest(http.MethodPost, "/buy", nil)
-		purchase.AddCookie(&http.Cookie{Name: "tracking", Value: value})
-		buy(api.Client())(httptest.NewRecorder(), purchase)
+	shop := site(api.Client(), newCapture(t))
+	for _, cookie := range []string{"", "sparkloop_t=broken", "sparkloop_t=v1.../..s.1"} {
+		r := httptest.NewRequest(http.MethodPost, "/buy", nil)
+		r.Header.Set("Cookie", cookie)
+		w := httptest.NewRecorder()
+		shop.ServeHTTP(w, r)
+		assert.Empty(t, w.Header())
 	}
-	buy(api.Client())(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/buy", nil))
 	assert.Empty(t, api.Requests())
+}
+
+func TestWhatIsNotConfirmedIsKept(t *testing.T) {
+	t.Parallel()
+	api := sparklooptest.NewServer(t)
+	shop := site(api.Client(), newCapture(t))
+	_, tracking := api.Click("", "")
+	api.Fail(sparklooptest.Status(http.StatusServiceUnavailable, ""), -1)
+	r := httptest.NewRequest(http.MethodPost, "/buy", nil)
+	r.Header.Set("Cookie", "sparkloop_t="+tracking.Encode())
+	w := httptest.NewRecorder()
+	shop.ServeHTTP(w, r)
+	assert.False(t, api.Confirmed(tracking))
+	assert.Empty(t, w.Header()["Set-Cookie"])
 }

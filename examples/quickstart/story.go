@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/capture"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
@@ -71,7 +72,12 @@ func stage(out io.Writer) (*story, error) {
 		s.close()
 		return nil, err
 	}
-	s.shop = &shop{sparkloop: client, users: make(map[string]sparkloop.Tracking), onCapture: s.onCapture, onConfirm: s.onConfirm}
+	keep, err := capture.New(capture.Options{OnCapture: s.onCapture})
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	s.shop = &shop{sparkloop: client, capture: keep, users: make(map[string]sparkloop.Tracking), onConfirm: s.onConfirm}
 	if s.site, err = serve(s.shop.handler()); err != nil {
 		s.close()
 		return nil, err
@@ -92,7 +98,7 @@ func (s *story) close() {
 	s.api.Close()
 }
 
-func (s *story) onCapture(t sparkloop.Tracking) {
+func (s *story) onCapture(_ *http.Request, t sparkloop.Tracking) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.captured = t
