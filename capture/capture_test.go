@@ -492,6 +492,19 @@ func TestTheWriterHidesNothing(t *testing.T) {
 	assert.Equal(t, 299, resp.StatusCode)
 }
 
+func TestTheWriterTellsWhenTheVisitorLeaves(t *testing.T) {
+	t.Parallel()
+	c, err := capture.New(capture.Options{})
+	require.NoError(t, err)
+	ctx, leave := context.WithCancel(t.Context())
+	r := httptest.NewRequest(http.MethodGet, "/?submission=s&offer=o", nil).WithContext(ctx)
+	c.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		gone := w.(interface{ CloseNotify() <-chan bool }).CloseNotify() //nolint:forcetypeassert // as gin does
+		leave()
+		assert.True(t, <-gone)
+	})).ServeHTTP(httptest.NewRecorder(), r)
+}
+
 func TestTwiceAroundIsOnce(t *testing.T) {
 	t.Parallel()
 	c, err := capture.New(capture.Options{})

@@ -124,8 +124,8 @@ func (c *Capture) Save(w http.ResponseWriter, r *http.Request, t sparkloop.Track
 
 // Clear drops the trackings of these offers, or all of them if none is named.
 // Call it after a confirmed purchase, so that the next click on the offer
-// counts again. Like Save, it must be called before the response is begun;
-// after that it has no effect.
+// counts again; a user's row that keeps the tracking wants the same. Like Save,
+// it must be called before the response is begun; after that it has no effect.
 func (c *Capture) Clear(w http.ResponseWriter, r *http.Request, offers ...string) {
 	// Too late is no error here: the tracking then just stays.
 	_ = c.change(w, r, func(v *visit) { v.drop(offers) })

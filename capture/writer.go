@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -55,6 +56,14 @@ func (w *writer) FlushError() error {
 // Hijack is for those who ask for an http.Hijacker.
 func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(w.ResponseWriter).Hijack()
+}
+
+// CloseNotify is for gin, whose Context.Stream takes it for granted. The
+// channel gets a value when the visitor has left.
+func (w *writer) CloseNotify() <-chan bool {
+	gone := make(chan bool, 1)
+	context.AfterFunc(w.r.Context(), func() { gone <- true })
+	return gone
 }
 
 // Unwrap lets http.ResponseController find everything else.

@@ -21,8 +21,10 @@ func newCapture(t *testing.T) *capture.Capture {
 
 func TestALandingAndAPurchase(t *testing.T) {
 	t.Parallel()
+	keep, err := capture.New(capture.Options{})
+	require.NoError(t, err)
 	api := sparklooptest.NewServer(t)
-	shop := site(api.Client(), newCapture(t))
+	shop := site(api.Client(), keep)
 	landing, tracking := api.Click("", "https://shop.example/welcome?utm_source=news")
 	api.Fail(sparklooptest.LostAnswer(), 1) // at the worst moment
 

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/sparklooptest"
+)
+
+// program runs the shop until stop, which returns how it ended.
+func program(t *testing.T, env map[string]string, args ...string) (out *printed, stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	out = &printed{more: make(chan struct{}, 1)}
+	ended := make(chan error, 1)
+	go func() {
+		ended <- run(ctx, args, func(name string) string { return env[name] }, out)
+	}()
+	return out, func() error {
+		cancel()
+		return <-ended
+	}
+}
+
+// printed is what a program has printed so far.
+type printed struct {
+	safeBuffer
+
+	more chan struct{}
+}
+
+func (p *printed) Write(b []byte) (int, error) {
+	n, err := p.safeBuffer.Write(b)
+	select {
+	case p.more <- struct{}{}:
+	default:
+	}
+	return n, err
+}
+
+// find waits for what matches and returns its first group.
+func (p *printed) find(t *testing.T, pattern string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	re := regexp.MustCompile(pattern)
+	for {
+		if found := re.FindStringSubmatch(p.String()); found != nil {
+			return found[1]
+		}
+		select {
+		case <-p.more:
+		case <-ctx.Done():
+			require.Fail(t, "not printed", "%s in %s", pattern, p.String())
+		}
+	}
+}
+
+func TestTheProgram(t *testing.T) {
+	t.Parallel()
+	db := filepath.Join(t.TempDir(), "shop.db")
+	out, stop := program(t, nil, "-addr", "127.0.0.1:0", "-db", db)
+	link := out.find(t, `click +(http://\S+)\n`)
+	home := out.find(t, `shop +(http://\S+/)\n`)
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	v := &visitor{t: t, home: home[:len(home)-1], http: &http.Client{Jar: jar, Transport: &http.Transport{DisableKeepAlives: true}}, jar: jar}
+
+	require.Equal(t, http.StatusOK, v.get(link))
+	assert.Equal(t, "/?utm_source=newsletter", v.at.RequestURI())
+	v.signUp(reader)
+	v.buy()
+	require.Equal(t, http.StatusOK, v.get(out.find(t, `status +(http://\S+)\n`)))
+	assert.Contains(t, v.page, `class="what confirmed"`)
+	require.NoError(t, stop())
+	assert.Contains(t, out.String(), "The shop is closed.")
+
+	// With the same file it goes on.
+	out, stop = program(t, nil, "-addr", "127.0.0.1:0", "-db", db)
+	v.home = out.find(t, `shop +(http://\S+)/\n`)
+	require.Equal(t, http.StatusOK, v.get("/status"))
+	assert.Contains(t, v.page, `class="what confirmed"`)
+	require.NoError(t, stop())
+}
+
+func TestTheProgramLeavesNothing(t *testing.T) {
+	t.Parallel()
+	path, remove, err := databasePath("")
+	require.NoError(t, err)
+	remove()
+	_, err = os.Stat(filepath.Dir(path))
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestWithAKey(t *testing.T) {
+	t.Parallel()
+	api := sparklooptest.NewServer(t)
+	env := map[string]string{"SPARKLOOP_API_KEY": sparklooptest.APIKey, "SPARKLOOP_BASE_URL": api.URL()}
+	out, stop := program(t, env, "-addr", "127.0.0.1:0")
+	home := out.find(t, `shop +(http://\S+/)\n`)
+	out.find(t, `(Ctrl-C)`)
+	assert.Contains(t, out.String(), "purchases are confirmed at SparkLoop itself")
+	assert.NotContains(t, out.String(), clickPath)
+	resp, err := http.Get(home[:len(home)-1] + clickPath)
+	require.NoError(t, err)
+	resp.Body.Close()
+	assert.Equal(t, http.StatusNotFound, resp.StatusCode)
+	require.NoError(t, stop())
+
+	env["SPARKLOOP_API_KEY"] = "other-key"
+	err = run(t.Context(), nil, func(name string) string { return env[name] }, out)
+	require.ErrorIs(t, err, sparkloop.ErrUnauthorized)
+	require.ErrorContains(t, err, "Without it, the shop runs with a fake SparkLoop")
+}
+
+func TestWrongUsage(t *testing.T) {
+	t.Parallel()
+	none := func(string) string { return "" }
+	var out safeBuffer
+	require.NoError(t, run(t.Context(), []string{"-h"}, none, &out))
+	assert.Contains(t, out.String(), "SPARKLOOP_API_KEY")
+	require.ErrorContains(t, run(t.Context(), []string{"-x"}, none, &out), "-x")
+	require.ErrorContains(t, run(t.Context(), []string{"x"}, none, &out), `what is "x"?`)
+	require.ErrorContains(t, run(t.Context(), []string{"-domain", "com"}, none, &out), "Domain")
+	require.ErrorContains(t, run(t.Context(), []string{"-db", t.TempDir()}, none, &out), "open")
+
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	require.ErrorContains(t, run(t.Context(), []string{"-addr", taken.Addr().String()}, none, &out), "in use")
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/sparklooptest"
+)
+
+const (
+	created = "subscription_create"
+	cycle   = "subscription_cycle"
+)
+
+// versions are the API versions on both sides of the change.
+var versions = []string{beforeBasil, basil, newer}
+
+func eachVersion(t *testing.T, on rule, test func(s *stage, version string)) {
+	t.Helper()
+	for _, version := range versions {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			test(newStage(t, on), version)
+		})
+	}
+}
+
+func TestOnCheckoutInvoicesConfirmNothing(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, onCheckout, func(s *stage, version string) {
+		tracking := s.click()
+		s.rows.signUp("buyer@example.com", tracking)
+		for _, kind := range []string{"invoice.paid", "invoice.payment_succeeded"} {
+			for _, reason := range []string{created, cycle, "subscription_update", "manual"} {
+				s.done(invoiceEvent(kind, version, reason, 900, tracking))
+			}
+		}
+		s.confirmed(0)
+	})
+}
+
+func TestOnCheckoutATrialAndItsRenewals(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, onCheckout, func(s *stage, version string) {
+		tracking := s.click()
+		s.done(
+			invoiceEvent("invoice.paid", version, created, 0, tracking),
+			checkout(completed, "no_payment_required", tracking, `"mode":"subscription"`),
+			invoiceEvent("invoice.paid", version, cycle, 900, tracking),
+			invoiceEvent("invoice.paid", version, cycle, 900, tracking),
+		)
+		s.confirmed(1, tracking)
+	})
+}
+
+// The first paid invoice after a trial looks like a renewal.
+func TestOnPaymentATrialThatIsPaid(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, onPayment, func(s *stage, version string) {
+		tracking := s.click()
+		s.done(
+			checkout(completed, "no_payment_required", tracking, `"mode":"subscription"`),
+			invoiceEvent("invoice.paid", version, created, 0, tracking),
+		)
+		s.confirmed(0)
+		s.done(invoiceEvent("invoice.paid", version, cycle, 900, tracking))
+		s.confirmed(1, tracking)
+		s.done(
+			invoiceEvent("invoice.payment_succeeded", version, cycle, 900, tracking),
+			invoiceEvent("invoice.paid", version, cycle, 900, tracking),
+		)
+		s.confirmed(1)
+	})
+}
+
+func TestOnPaymentASubscriptionWithoutATrial(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, onPayment, func(s *stage, version string) {
+		tracking := s.click()
+		s.done(
+			invoiceEvent("invoice.paid", version, cycle, 900, tracking), // out of order: the renewal comes first
+			invoiceEvent("invoice.paid", version, created, 900, tracking),
+			checkout(completed, "paid", tracking, `"mode":"subscription"`),
+		)
+		s.confirmed(1, tracking)
+	})
+}
+
+// A subscriber of years clicks today: the row has the click, and the renewal of
+// tomorrow is no purchase.
+func TestOnPaymentTheRowIsNotAsked(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, onPayment, func(s *stage, version string) {
+		row := s.click()
+		s.rows.signUp("buyer@example.com", row)
+		s.done(invoiceEvent("invoice.paid", version, cycle, 900, sparkloop.Tracking{}))
+		s.confirmed(0)
+	})
+}
+
+func TestOnPaymentWhenTheRowIsLost(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, onPayment, func(s *stage, version string) {
+		tracking := s.click()
+		s.done(invoiceEvent("invoice.paid", version, created, 900, tracking))
+		s.rows.memory = newMemory()
+		s.done(invoiceEvent("invoice.paid", version, cycle, 900, tracking))
+		s.confirmed(2, tracking) // the second was answered with "must be unique"
+		kept, _ := s.rows.order("sub_1")
+		assert.NoError(s, kept.refused)
+
+		s.rows.memory = newMemory()
+		tracking.CapturedAt = time.Now().Add(-46 * 24 * time.Hour).UTC() // and by now it is too late to ask
+		s.done(invoiceEvent("invoice.paid", version, cycle, 900, tracking))
+		s.confirmed(2)
+	})
+}
+
+func TestOnPaymentAFailureThatMayPass(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, onPayment, func(s *stage, version string) {
+		tracking := s.click()
+		event := invoiceEvent("invoice.paid", version, created, 900, tracking)
+		s.api.Fail(sparklooptest.Reset(), 1)
+		assert.Equal(s, http.StatusInternalServerError, s.send(event))
+		s.done(event)
+		s.confirmed(2, tracking)
+	})
+}
+
+func TestOnPaymentAnInvoiceOfNoSubscription(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, onPayment)
+	s.done(
+		event("invoice.paid", newer, `{"id":"in_1","object":"invoice","amount_paid":900,"billing_reason":"manual","metadata":{},"parent":null}`),
+		event("invoice.paid", beforeBasil, `{"id":"in_1","object":"invoice","amount_paid":900,"billing_reason":"manual","subscription":null,"subscription_details":null}`),
+	)
+	s.confirmed(0)
+}

@@ -1,0 +1,155 @@
+// Command stripe is a small shop that sells through Stripe Checkout and has
+// SparkLoop's conversions confirmed by Stripe's webhook: that is where a shop
+// learns that somebody has paid.
+//
+//	STRIPE_API_KEY=... STRIPE_WEBHOOK_SECRET=... SPARKLOOP_API_KEY=... go run ./examples/stripe
+//
+// In Stripe's test mode, stripe listen --forward-to 127.0.0.1:8080/webhook
+// prints the secret and brings the events.
+//
+// # Where the tracking comes from
+//
+// The webhook is Stripe's request, not the visitor's: there is no cookie. The
+// tracking of a sale is the one in the user's row, if that is live, or else the
+// one in the metadata that the shop gave to Stripe (checkout.go). The order's
+// row takes it with the first event of the order and keeps it from then on
+// (store.go). So an event that comes twice, late or before another one
+// confirms the same click as the first did, even if the buyer has clicked
+// anew; and an order that is settled is not asked about again.
+//
+// # Which event is the conversion
+//
+// That is a matter of what the offer pays for, and the setting -confirm-on:
+//
+// checkout, the default, is for a signup, a trial or a purchase at Checkout:
+// checkout.session.completed with any payment_status but "unpaid" (a trial's is
+// "no_payment_required"), or checkout.session.async_payment_succeeded, days
+// later, for those that were unpaid. Invoices do not matter, so a renewal
+// confirms nothing. A Checkout Session in the mode "setup" sells nothing.
+//
+// payment is for an offer that pays when money has come, after a trial too. A
+// one-time purchase confirms as above, but not with "no_payment_required". A
+// subscription confirms with its first invoice.paid, or
+// invoice.payment_succeeded, that has an amount_paid above zero.
+//
+// An event does not say that its invoice is the first with money in it. A trial
+// begins with an invoice of zero, whose billing_reason is subscription_create;
+// the first paid one has subscription_cycle, "a subscription advanced into a
+// new period", and so has every renewal. Therefore billing_reason is not looked
+// at. The first paid invoice that is seen decides for its subscription, in the
+// order's row, and a renewal finds that done. Were the row lost, a renewal would
+// confirm the same click again, which SparkLoop counts once.
+//
+// That holds because an invoice brings its click along, in the subscription's
+// metadata as Checkout set it. The user's row is not asked here: a subscriber
+// of years who clicks today would be a conversion at the next renewal. A
+// subscription that was made without the metadata confirms nothing.
+//
+// # What comes of it
+//
+// 200 tells Stripe that the event is done with, 500 to send it again, which
+// Stripe does for up to three days. A failure that may pass is a 500: SparkLoop
+// or the database is down, or a key is wrong. SparkLoop's last word is a 200,
+// and the conversion is set aside for a person, in the order's row and the log.
+// After an outage of more than three days, confirm from the orders' rows.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"github.com/stripe/stripe-go/v85"
+
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/capture"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	code := run(ctx, os.Args[1:], os.Getenv, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the whole program. It ends with the context.
+func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) int {
+	flags := flag.NewFlagSet("stripe", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	addr := flags.String("addr", "127.0.0.1:8080", "`address` to listen on")
+	base := flags.String("url", "http://127.0.0.1:8080", "`URL` under which browsers reach the shop")
+	on := flags.String("confirm-on", string(onCheckout), "the conversion: checkout or payment")
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return 0
+	} else if err != nil {
+		return 2
+	}
+	shop, err := newSite(getenv, *base, rule(*on), slog.New(slog.NewTextHandler(stderr, nil)))
+	if err != nil {
+		fmt.Fprintln(stderr, "stripe:", err)
+		return 2
+	}
+	if err := serve(ctx, *addr, shop.handler(), stderr); err != nil {
+		fmt.Fprintln(stderr, "stripe:", err)
+		return 1
+	}
+	return 0
+}
+
+// newSite is the shop as the environment has it.
+func newSite(getenv func(string) string, base string, on rule, log *slog.Logger) (*site, error) {
+	var missing []string
+	need := func(name string) string {
+		value := getenv(name)
+		if value == "" {
+			missing = append(missing, name)
+		}
+		return value
+	}
+	stripeKey, secret, key := need("STRIPE_API_KEY"), need("STRIPE_WEBHOOK_SECRET"), need("SPARKLOOP_API_KEY")
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("not set: %s", strings.Join(missing, ", "))
+	}
+	client, err := sparkloop.New(key)
+	if err != nil {
+		return nil, err
+	}
+	keep, err := capture.New(capture.Options{})
+	if err != nil {
+		return nil, err
+	}
+	rows := newMemory()
+	hook, err := newEndpoint(secret, on, client, rows, log)
+	if err != nil {
+		return nil, err
+	}
+	return &site{base: strings.TrimSuffix(base, "/"), keep: keep, stripe: stripe.NewClient(stripeKey), rows: rows, webhook: hook, log: log}, nil
+}
+
+func serve(ctx context.Context, addr string, h http.Handler, stderr io.Writer) error {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: h, ReadTimeout: 10 * time.Second}
+	fmt.Fprintf(stderr, "stripe: http://%s, webhook at /webhook\n", listener.Addr())
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*confirmTimeout)
+	defer cancel()
+	return server.Shutdown(wait) // what it cuts off, Stripe sends again
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/stripe/stripe-go/v85/webhook"
+
+	"github.com/sparkloop-go/sparkloop"
+)
+
+const (
+	// maxEvent is the most that is read of a request; Stripe's events are much
+	// smaller.
+	maxEvent = 1 << 20
+
+	// confirmTimeout is for how long Stripe waits for an answer at most.
+	confirmTimeout = 5 * time.Second
+)
+
+// endpoint is where Stripe sends its events. It is safe for concurrent use.
+type endpoint struct {
+	secret    string
+	on        rule
+	sparkloop *sparkloop.Client
+	rows      store
+	log       *slog.Logger
+}
+
+// newEndpoint checks the settings. The secret is the endpoint's own, as the
+// dashboard or stripe listen shows it, not the API key.
+func newEndpoint(secret string, on rule, client *sparkloop.Client, rows store, log *slog.Logger) (*endpoint, error) {
+	if secret == "" {
+		return nil, errors.New("no signing secret: anybody can sign with an empty one")
+	}
+	if on != onCheckout && on != onPayment {
+		return nil, fmt.Errorf("the conversion is on %s or %s, not on %q", onCheckout, onPayment, on)
+	}
+	return &endpoint{secret, on, client, rows, log}, nil
+}
+
+func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "events come by POST", http.StatusMethodNotAllowed)
+		return
+	}
+	payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEvent))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+		return
+	case err != nil:
+		http.Error(w, "the body broke off", http.StatusBadRequest)
+		return
+	}
+	event, err := webhook.ConstructEventWithOptions(payload, r.Header.Get("Stripe-Signature"), e.secret, webhook.ConstructEventOptions{
+		IgnoreAPIVersionMismatch: true, // the version is that of the merchant's endpoint; event.go reads all of them
+	})
+	if err != nil {
+		e.log.WarnContext(r.Context(), "not an event that Stripe signed", "error", err)
+		http.Error(w, "not a signed event", http.StatusBadRequest)
+		return
+	}
+	sold, ok, err := e.on.read(event)
+	if ok {
+		// Stripe may hang up; what has begun is finished all the same.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), confirmTimeout)
+		defer cancel()
+		err = e.convert(ctx, sold)
+	}
+	if err != nil {
+		e.log.WarnContext(r.Context(), "Stripe is to send it again", "event", event.ID, "type", event.Type, "error", err)
+		http.Error(w, "not done, send it again", http.StatusInternalServerError)
+	}
+}
+
+// convert brings a sale as far as it goes. An error says that another try may
+// go further.
+func (e *endpoint) convert(ctx context.Context, s sale) error {
+	found, unreadable, err := e.find(ctx, s)
+	if err != nil {
+		return err
+	}
+	o, err := e.rows.claim(ctx, s.order, found)
+	if err != nil {
+		return fmt.Errorf("claim %s: %w", s.order, err)
+	}
+	var refused error
+	switch {
+	case o.settled || !s.converts:
+		return nil
+	case !o.tracking.IsZero():
+		// To confirm again is safe: it counts once, so two events at the same
+		// time do no harm, nor does a settle that fails.
+		_, refused = e.sparkloop.Conversions.Confirm(ctx, o.tracking)
+	case unreadable != nil:
+		refused = unreadable
+	default:
+		return nil // the buyer did not come through SparkLoop
+	}
+	switch {
+	case sparkloop.Retryable(refused):
+		return refused
+	case refused != nil:
+		e.log.ErrorContext(ctx, "conversion refused, for a person to look at", "order", s.order, "tracking", o.tracking.Encode(), "error", refused)
+	default:
+		e.log.InfoContext(ctx, "conversion confirmed", "order", s.order, "tracking", o.tracking.Encode())
+	}
+	if err := e.rows.settle(ctx, s.order, o.tracking, refused); err != nil {
+		return fmt.Errorf("settle %s: %w", s.order, err)
+	}
+	return nil
+}
+
+// find looks for the sale's tracking: in the user's row, then in the metadata.
+// If there is none that lives, unreadable says whether something stood in its
+// place that cannot be read.
+func (e *endpoint) find(ctx context.Context, s sale) (found sparkloop.Tracking, unreadable, err error) {
+	var row sparkloop.Tracking
+	if s.buyer != (buyer{}) {
+		if row, err = e.rows.userTracking(ctx, s.buyer); err != nil {
+			return found, nil, fmt.Errorf("the user's row: %w", err)
+		}
+	}
+	kept, bad := sparkloop.TrackingFromMetadata(s.metadata...)
+	for _, err := range []error{row.Validate(), bad} {
+		if errors.Is(err, sparkloop.ErrInvalidTracking) {
+			unreadable = err
+		}
+	}
+	return sparkloop.FirstLive(row, kept), unreadable, nil
+}
