@@ -281,9 +281,9 @@ func TestConsent(t *testing.T) {
 
 	// Consent comes with the next request, which has the URL's tracking in a form.
 	b.handler = func(w http.ResponseWriter, r *http.Request) {
-		require.NoError(t, b.c.Save(w, r, sparkloop.Tracking{Offer: "o1", Submission: "s1"}))
-		require.NoError(t, b.c.Save(w, r, sparkloop.Tracking{Offer: "o2", Submission: "s2"}), "a second one for the same response")
-		require.NoError(t, b.c.Save(w, r, sparkloop.Tracking{Offer: "o1", Submission: "later"}), "the first click stays")
+		assert.NoError(t, b.c.Save(w, r, sparkloop.Tracking{Offer: "o1", Submission: "s1"}))
+		assert.NoError(t, b.c.Save(w, r, sparkloop.Tracking{Offer: "o2", Submission: "s2"}), "a second one for the same response")
+		assert.NoError(t, b.c.Save(w, r, sparkloop.Tracking{Offer: "o1", Submission: "later"}), "the first click stays")
 	}
 	resp = b.get("https://shop.example/consent")
 	require.Len(t, resp.Header["Set-Cookie"], 1)
@@ -297,7 +297,7 @@ func TestConsent(t *testing.T) {
 	b = newBrowser(t, capture.Options{Allow: func(*http.Request) bool { return false }})
 	b.handler = func(w http.ResponseWriter, r *http.Request) {
 		tracking, _ := capture.FromContext(r.Context())
-		require.NoError(t, b.c.Save(w, r, tracking))
+		assert.NoError(t, b.c.Save(w, r, tracking))
 		w.Header().Set("Cache-Control", "public, max-age=60")
 	}
 	resp = b.get(landing("o1", "s1"))
@@ -316,15 +316,15 @@ func TestSaveRefuses(t *testing.T) {
 		"45 days, or a day or more in the future": {Offer: "mine", Submission: "s", CapturedAt: noon.Add(25 * time.Hour)},
 	} {
 		b.handler = func(w http.ResponseWriter, r *http.Request) {
-			require.ErrorContains(t, b.c.Save(w, r, bad), "capture: save: ")
-			require.ErrorContains(t, b.c.Save(w, r, bad), want)
+			assert.ErrorContains(t, b.c.Save(w, r, bad), "capture: save: ")
+			assert.ErrorContains(t, b.c.Save(w, r, bad), want)
 		}
 		resp := b.get("https://shop.example/")
 		assert.Empty(t, resp.Header)
 	}
 	b.handler = func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(200)
-		require.ErrorContains(t, b.c.Save(w, r, sparkloop.Tracking{Offer: "mine", Submission: "s"}), "the header has been sent")
+		assert.ErrorContains(t, b.c.Save(w, r, sparkloop.Tracking{Offer: "mine", Submission: "s"}), "the header has been sent")
 		b.c.Clear(w, r)
 	}
 	b.get(landing("mine", "s0"))
@@ -436,9 +436,12 @@ func TestEveryWayOut(t *testing.T) {
 			public(w)
 			w.WriteHeader(200)
 		},
-		"error":    func(w http.ResponseWriter, _ *http.Request) { public(w); http.Error(w, "no", 500) },
-		"redirect": func(w http.ResponseWriter, r *http.Request) { public(w); http.Redirect(w, r, "/next", 302) },
-		"file":     func(w http.ResponseWriter, r *http.Request) { public(w); http.ServeFile(w, r, "capture.go") },
+		"error": func(w http.ResponseWriter, _ *http.Request) { public(w); http.Error(w, "no", 500) },
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			public(w)
+			http.Redirect(w, r, "/next", http.StatusFound)
+		},
+		"file": func(w http.ResponseWriter, r *http.Request) { public(w); http.ServeFile(w, r, "capture.go") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -479,7 +482,7 @@ func TestTheWriterHidesNothing(t *testing.T) {
 		}
 		defer conn.Close()
 		fmt.Fprint(rw, "HTTP/1.1 299 Own Words\r\nContent-Length: 0\r\n\r\n")
-		rw.Flush()
+		assert.NoError(t, rw.Flush())
 	})))
 	defer server.Close()
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
