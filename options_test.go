@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -182,4 +183,43 @@ func TestExtremeOptionsDoNotOverflow(t *testing.T) {
 		_, err := c.Conversions.Confirm(t.Context(), tracking)
 		require.NoError(t, err)
 	}
+}
+
+// The defaults are promises of the comments: three retries, pauses from half of
+// 500 ms, 10 s in all, 120 requests a minute.
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			var came []time.Time
+			rt := roundTrip(func(r *http.Request) (*http.Response, error) {
+				came = append(came, time.Now())
+				return jsonResponder(503, ``)(r)
+			})
+			c, err := sparkloop.New(testKey, sparkloop.WithHTTPClient(&http.Client{Transport: rt}))
+			require.NoError(t, err)
+			_, err = c.Conversions.Confirm(t.Context(), tracking)
+			require.Error(t, err)
+			require.Len(t, came, 4)
+			for n := range 3 {
+				gap := came[n+1].Sub(came[n])
+				assert.GreaterOrEqual(t, gap, 250*time.Millisecond)
+				assert.LessOrEqual(t, gap, 500*time.Millisecond<<n)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		rt := roundTrip(func(r *http.Request) (*http.Response, error) {
+			n++
+			return jsonResponder(200, `{}`)(r)
+		})
+		c, err := sparkloop.New(testKey, sparkloop.WithHTTPClient(&http.Client{Transport: rt}))
+		require.NoError(t, err)
+		for err == nil {
+			_, err = c.Conversions.Confirm(t.Context(), tracking)
+		}
+		require.ErrorIs(t, err, sparkloop.ErrRateLimited)
+		assert.Equal(t, 120, n)
+	})
 }

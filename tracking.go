@@ -1,7 +1,6 @@
 package sparkloop
 
 import (
-	"bytes"
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
@@ -210,11 +209,7 @@ func DecodeTracking(s string) (Tracking, error) {
 	if err != nil || strconv.FormatInt(unix, 10) != parts[3] {
 		return Tracking{}, fmt.Errorf("sparkloop: decode tracking: %w: the time is not a number of seconds", ErrInvalidTracking)
 	}
-	t := Tracking{Offer: parts[1], Submission: parts[2]}
-	if unix < 0 || unix > maxUnix {
-		return Tracking{}, fmt.Errorf("sparkloop: decode tracking: %w: the time is out of range", ErrInvalidTracking)
-	}
-	t.CapturedAt = captured(unix)
+	t := Tracking{Offer: parts[1], Submission: parts[2], CapturedAt: captured(unix)}
 	if err := t.Validate(); err != nil {
 		return Tracking{}, fmt.Errorf("sparkloop: decode tracking: %w", err)
 	}
@@ -291,23 +286,19 @@ func (t Tracking) MarshalJSON() ([]byte, error) {
 // without ids are a zero Tracking; anything else that is not a valid one is
 // [ErrInvalidTracking].
 func (t *Tracking) UnmarshalJSON(data []byte) error {
-	if bytes.Equal(data, []byte("null")) {
-		*t = Tracking{}
-		return nil
-	}
 	var in trackingJSON
 	if err := json.Unmarshal(data, &in); err != nil {
 		return fmt.Errorf("sparkloop: read tracking: %w: not the JSON of a tracking", ErrInvalidTracking)
 	}
 	read := Tracking{Offer: in.Offer, Submission: in.Submission, CapturedAt: in.CapturedAt}
-	if !read.IsZero() {
-		if err := read.Validate(); err != nil {
-			return fmt.Errorf("sparkloop: read tracking: %w", err)
-		}
-		read.CapturedAt = captured(read.unix())
-	} else {
-		read.CapturedAt = time.Time{}
+	if read.IsZero() {
+		*t = Tracking{}
+		return nil
 	}
+	if err := read.Validate(); err != nil {
+		return fmt.Errorf("sparkloop: read tracking: %w", err)
+	}
+	read.CapturedAt = captured(read.unix())
 	*t = read
 	return nil
 }
