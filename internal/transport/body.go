@@ -22,6 +22,9 @@ var ErrTooLarge = errors.New("the body is larger than 8 MiB")
 
 // readBody appends the body to buf. On an error it returns what came before.
 func readBody(buf []byte, resp *http.Response) ([]byte, error) {
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return buf, nil // the body is the connection itself, and no context ends a read of it
+	}
 	if resp.ContentLength > MaxBody {
 		return buf, ErrTooLarge
 	}

@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -28,6 +29,29 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 			assert.Len(t, s.came, 1)
 		}
 	}
+}
+
+// The body of a 101 is the connection, which may stay silent for ever.
+func TestSwitchingProtocolsDoesNotHang(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if !assert.NoError(t, err) {
+			return
+		}
+		_, err = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+		assert.NoError(t, err)
+		_, err = conn.Read(make([]byte, 1)) // until the client hangs up
+		assert.Error(t, err)
+		conn.Close()
+	}))
+	defer server.Close()
+	tr := newTransport(nil, func(c *transport.Config) { c.Client = transport.NewClient() })
+	a := tr.Do(t.Context(), http.MethodPost, mustParse(server.URL))
+	defer a.Release()
+	require.NoError(t, a.Err)
+	assert.Equal(t, 101, a.StatusCode)
+	assert.Empty(t, a.Body)
 }
 
 func TestTheCallersClientIsNotChanged(t *testing.T) {
