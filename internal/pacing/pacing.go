@@ -9,19 +9,22 @@ import (
 	"time"
 )
 
-// Log is a sliding log: it remembers when each of the last n requests went
-// and lets the next one go when the oldest of them has left the window. It is
-// safe for concurrent use and sleeps with no lock held.
+// Log is a sliding log: it remembers when each of the last n requests went and
+// lets the next one go when the oldest of them has left the window. Who has to
+// wait does so in line. It is safe for concurrent use and sleeps with no lock
+// held.
 type Log struct {
 	span  time.Duration
 	start time.Time
 
 	mu sync.Mutex
 	// All times are nanoseconds since start, on the monotonic clock.
-	sent   []int64 // a ring: when each of the last n went or will go
-	oldest int     // its index in sent
-	paused int64   // nobody goes before this
-	given  []int64 // slots still to come that their owners gave up, sorted
+	sent    []int64       // a ring: when each of the last n went
+	oldest  int           // its index in sent
+	paused  int64         // nobody goes before this
+	line    []uint64      // the tickets of those who wait, the first in line first
+	ticket  uint64        // the last one given out
+	changed chan struct{} // closed when the times of those in line have changed
 }
 
 // New returns a Log that lets n requests go in any window. The server counts
@@ -31,7 +34,7 @@ type Log struct {
 // up to more than n in a window there.
 func New(n int, window time.Duration) *Log {
 	span := window + min(time.Second, window/4)
-	l := &Log{span: span, start: time.Now(), sent: make([]int64, n)}
+	l := &Log{span: span, start: time.Now(), sent: make([]int64, n), changed: make(chan struct{})}
 	for i := range l.sent {
 		l.sent[i] = -int64(span) // the first n go at once
 	}
@@ -39,89 +42,96 @@ func New(n int, window time.Duration) *Log {
 }
 
 // Wait returns nil when one request may go. A context that would end before
-// that gets an error at once, which matches [context.DeadlineExceeded] and
-// takes no slot from the others.
+// that gets an error at once, which matches [context.DeadlineExceeded]; so does
+// one in line when a pause takes its turn past its deadline.
 func (l *Log) Wait(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	if len(l.line) == 0 && l.turn(0) <= l.now() {
+		l.depart()
+		l.mu.Unlock()
+		return nil
+	}
+	l.ticket++
+	ticket := l.ticket
+	l.line = append(l.line, ticket)
 	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		slot, wait, err := l.reserve(ctx)
-		if wait <= 0 || err != nil {
-			return err
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			l.giveBack(slot)
-			return ctx.Err()
-		case <-timer.C:
-		}
-		if !l.pausedNow() {
+		place, _ := slices.BinarySearch(l.line, ticket)
+		wait := time.Duration(l.turn(place) - l.now())
+		if wait <= 0 {
+			l.line = slices.Delete(l.line, place, place+1)
+			l.depart()
+			l.mu.Unlock()
 			return nil
 		}
-		// A pause came in the meantime: queue again behind it.
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
+			l.leave(place)
+			l.mu.Unlock()
+			return fmt.Errorf("the next one is in %s: %w", wait.Round(time.Millisecond), context.DeadlineExceeded)
+		}
+		changed := l.changed
+		l.mu.Unlock()
+
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-changed:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+
+		l.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			place, _ := slices.BinarySearch(l.line, ticket)
+			l.leave(place)
+			l.mu.Unlock()
+			return err
+		}
 	}
 }
 
 // Pause lets nobody go for d from now; a shorter pause never ends a longer one.
 func (l *Log) Pause(_ context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.paused = max(l.paused, l.now()+int64(d))
+	if until := l.now() + int64(d); until > l.paused {
+		l.paused = until
+		l.tell()
+	}
 	return nil
 }
 
-// reserve takes the next slot and returns it with the time until then.
-func (l *Log) reserve(ctx context.Context) (slot int64, wait time.Duration, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.now()
-	for len(l.given) > 0 && l.given[0] < max(now, l.paused) {
-		l.given = l.given[1:] // nobody wanted it in time
-	}
-	reuse := len(l.given) > 0
-	if reuse {
-		slot = l.given[0]
-	} else {
-		slot = max(now, l.paused, l.sent[l.oldest]+int64(l.span))
-	}
-	wait = time.Duration(slot - now)
-	if wait > 0 {
-		if deadline, ok := ctx.Deadline(); ok && l.start.Add(time.Duration(slot)).After(deadline) {
-			return 0, 0, fmt.Errorf("the next one is in %s: %w",
-				wait.Round(time.Millisecond), context.DeadlineExceeded)
-		}
-	}
-	if reuse {
-		l.given = l.given[1:]
-		return slot, wait, nil
-	}
-	l.sent[l.oldest] = slot
+// turn is when whoever has that place in line may go: when the request that is
+// n departures before it has left the window. Beyond the first n, that one is in
+// line itself.
+func (l *Log) turn(place int) int64 {
+	n := len(l.sent)
+	before := l.sent[(l.oldest+place%n)%n]
+	return max(l.now(), l.paused, before+int64(l.span)) + int64(place/n)*int64(l.span)
+}
+
+// depart notes that a request goes now.
+func (l *Log) depart() {
+	l.sent[l.oldest] = l.now()
 	if l.oldest++; l.oldest == len(l.sent) {
 		l.oldest = 0
 	}
-	return slot, wait, nil
 }
 
-// giveBack leaves a slot that is still to come to the next caller.
-func (l *Log) giveBack(slot int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if slot > l.now() {
-		i, _ := slices.BinarySearch(l.given, slot)
-		l.given = slices.Insert(l.given, i, slot)
+// leave takes somebody out of line who will not go; those behind move up.
+func (l *Log) leave(place int) {
+	l.line = slices.Delete(l.line, place, place+1)
+	if place < len(l.line) {
+		l.tell()
 	}
 }
 
-func (l *Log) pausedNow() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.now() < l.paused
+// tell has everybody in line look again at when their turn is.
+func (l *Log) tell() {
+	close(l.changed)
+	l.changed = make(chan struct{})
 }
 
 func (l *Log) now() int64 { return int64(time.Since(l.start)) }

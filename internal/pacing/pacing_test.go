@@ -117,7 +117,7 @@ func TestACancelledWaitLeavesItsSlotToTheNext(t *testing.T) {
 	})
 }
 
-func TestASlotGivenUpTooLongAgoIsNotUsedLate(t *testing.T) {
+func TestASlotThatNobodyUsedIsStillThere(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := pacing.New(1, time.Minute)
@@ -128,12 +128,120 @@ func TestASlotGivenUpTooLongAgoIsNotUsedLate(t *testing.T) {
 			cancel()
 		}()
 		require.ErrorIs(t, l.Wait(ctx), context.Canceled)
-		time.Sleep(90 * time.Second) // past the slot at 61 s
+		time.Sleep(90 * time.Second) // past the turn at 61 s
 		start := time.Now()
 		require.NoError(t, l.Wait(t.Context()))
-		// The log still counts the slot that nobody used.
-		assert.Equal(t, 31*time.Second, time.Since(start))
+		assert.Zero(t, time.Since(start))
 	})
+}
+
+func TestThoseBehindMoveUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := pacing.New(1, time.Minute)
+		require.NoError(t, l.Wait(t.Context()))
+		start := time.Now()
+		first, cancel := context.WithCancel(t.Context())
+		go l.Wait(first) //nolint:errcheck // it leaves
+		synctest.Wait()
+		second := make(chan time.Duration)
+		go func() {
+			assert.NoError(t, l.Wait(t.Context()))
+			second <- time.Since(start)
+		}()
+		synctest.Wait()
+		time.Sleep(time.Second)
+		cancel()
+		assert.Equal(t, 61*time.Second, <-second)
+	})
+}
+
+// A pause costs its own time and no more, keeps the order, and ends at once the
+// waits that can no longer make it.
+func TestAPauseKeepsTheLine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := pacing.New(2, 8*time.Second) // over 9 s
+		start := time.Now()
+		require.NoError(t, l.Wait(t.Context()))
+		require.NoError(t, l.Wait(t.Context()))
+		hurried, cancel := context.WithTimeout(t.Context(), 9500*time.Millisecond)
+		defer cancel()
+		failed := make(chan time.Duration, 1)
+		went := make([]time.Duration, 5)
+		var wg sync.WaitGroup
+		for n := range went {
+			wg.Go(func() {
+				assert.NoError(t, l.Wait(t.Context()))
+				went[n] = time.Since(start)
+			})
+			synctest.Wait()
+			if n == 0 {
+				go func() {
+					assert.ErrorIs(t, l.Wait(hurried), context.DeadlineExceeded)
+					failed <- time.Since(start)
+				}()
+				synctest.Wait()
+			}
+		}
+		time.Sleep(7 * time.Second)
+		require.NoError(t, l.Pause(t.Context(), 4*time.Second)) // until 11 s, over the turn at 9 s
+		assert.Equal(t, 7*time.Second, <-failed)
+		wg.Wait()
+		assert.Equal(t, []time.Duration{11 * time.Second, 11 * time.Second, 20 * time.Second, 20 * time.Second, 29 * time.Second}, went)
+	})
+}
+
+// Random comings, leavings and pauses: never more than n in a window, nobody
+// during a pause, and the line is always served.
+func TestAnyInterleaving(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(60) {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := rand.New(rand.NewPCG(seed, 1))
+				n, window := 1+r.IntN(6), time.Duration(1+r.IntN(8))*time.Second
+				l := pacing.New(n, window)
+				var mu sync.Mutex
+				var went []time.Time
+				var quiet time.Time
+				var wg sync.WaitGroup
+				for range 80 {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+r.IntN(600))*time.Second)
+					leave := r.IntN(4) == 0
+					wg.Go(func() {
+						defer cancel()
+						if l.Wait(ctx) != nil {
+							return
+						}
+						mu.Lock()
+						defer mu.Unlock()
+						assert.False(t, time.Now().Before(quiet), "during a pause")
+						went = append(went, time.Now())
+					})
+					time.Sleep(time.Duration(r.IntN(1500)) * time.Millisecond)
+					if leave {
+						cancel()
+					}
+					if r.IntN(15) == 0 {
+						d := time.Duration(r.IntN(20)) * time.Second
+						mu.Lock()
+						if until := time.Now().Add(d); until.After(quiet) {
+							quiet = until
+						}
+						mu.Unlock()
+						require.NoError(t, l.Pause(t.Context(), d))
+					}
+				}
+				wg.Wait()
+				assert.LessOrEqual(t, mostInWindow(went, window), n)
+				start := time.Now()
+				require.NoError(t, l.Wait(t.Context()))
+				assert.LessOrEqual(t, time.Since(start), window+max(0, time.Until(quiet))+time.Second)
+			})
+		})
+	}
 }
 
 func TestPauseHoldsEverybody(t *testing.T) {
