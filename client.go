@@ -48,7 +48,12 @@ func New(apiKey string, opts ...Option) (*Client, error) {
 // limit, but for what an option replaces: [WithHTTPClient] the connections,
 // [WithBaseURL] the endpoint, [WithRateLimit] and [WithLimiter] the limit. The
 // client itself is not changed.
-func (c *Client) With(opts ...Option) (*Client, error) { return build(c.cfg, opts) }
+func (c *Client) With(opts ...Option) (*Client, error) {
+	if c == nil || c.cfg.endpoints == nil {
+		return nil, errors.New("sparkloop: With needs a client that New has made")
+	}
+	return build(c.cfg, opts)
+}
 
 func build(cfg config, opts []Option) (*Client, error) {
 	for _, opt := range opts {

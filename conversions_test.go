@@ -307,3 +307,34 @@ func TestARedirectIsNamedAndNotFollowed(t *testing.T) {
 		assert.Equal(t, 1, m.GetTotalCallCount())
 	}
 }
+
+// A whole JSON object and then a broken connection: who knows what was cut off.
+func TestACutSuccessIsNone(t *testing.T) {
+	t.Parallel()
+	m := mockConfirm(func(*http.Request) (*http.Response, error) {
+		body := io.NopCloser(io.MultiReader(strings.NewReader(`{"message":"Conversion tracked successfully"}`), cutHere{}))
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: body, ContentLength: -1}, nil
+	})
+	_, err := newClient(t, m).Conversions.Confirm(t.Context(), tracking)
+	require.ErrorIs(t, err, sparkloop.ErrUnexpectedResponse)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+}
+
+func TestTooManyValues(t *testing.T) {
+	t.Parallel()
+	m := mockConfirm(jsonResponder(200, `{"message":"ok","more":[`+strings.Repeat("0,", 100_001)+`0]}`))
+	_, err := newClient(t, m).Conversions.Confirm(t.Context(), tracking)
+	require.ErrorIs(t, err, sparkloop.ErrUnexpectedResponse)
+	require.ErrorContains(t, err, "more values than any of the API's")
+}
+
+// What a mistaken network error says is too long to show, and can still be matched.
+func TestALongErrorIsShortenedAndKept(t *testing.T) {
+	t.Parallel()
+	long := &tls.CertificateVerificationError{Err: errors.New(strings.Repeat("host.example, ", 100))}
+	m := mockConfirm(func(*http.Request) (*http.Response, error) { return nil, long })
+	_, err := newClient(t, m).Conversions.Confirm(t.Context(), tracking)
+	var got *tls.CertificateVerificationError
+	require.ErrorAs(t, err, &got)
+	assert.Less(t, len(err.Error()), 700)
+}

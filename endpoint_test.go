@@ -305,3 +305,37 @@ func TestABasePathIsKept(t *testing.T) {
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Rails says it like this where a route is gone, also on a form that worked.
+func TestARouteThatIsGoneIsNoFinalAnswer(t *testing.T) {
+	t.Parallel()
+	s := sparklooptest.NewServer(t, sparklooptest.WithEndpoint("/api/v2", "conversion"))
+	c := s.Client()
+	_, tr := s.Click("", "")
+	_, err := c.Conversions.Confirm(t.Context(), tr)
+	require.NoError(t, err)
+	s.Fail(sparklooptest.Status(404, `{"error":"No route matches [POST] \"/api/v2/offers\""}`), 4)
+	_, err = c.Conversions.Confirm(t.Context(), tr)
+	require.ErrorIs(t, err, sparkloop.ErrEndpointNotFound)
+	assert.True(t, sparkloop.Retryable(err))
+}
+
+// A probe that was answered, then nothing more: the answer is still told.
+func TestASearchKeepsWhatWasAnswered(t *testing.T) {
+	t.Parallel()
+	s := sparklooptest.NewServer(t, sparklooptest.WithEndpoint("/v2", "conversion"))
+	_, tr := s.Click("", "")
+	s.Fail(sparklooptest.Status(404, "<html>"), 1)
+	s.Fail(sparklooptest.Reset(), -1)
+	_, err := s.Client().Conversions.Confirm(t.Context(), tr)
+	e := asError(t, err)
+	assert.Equal(t, 404, e.StatusCode)
+	assert.Equal(t, 5, e.Attempts)
+	require.ErrorContains(t, err, "connection reset by peer")
+
+	s.Fail(sparklooptest.Fault{}, 0)
+	_, err = s.Client(sparkloop.WithRateLimit(1, time.Minute)).Conversions.Confirm(t.Context(), tr)
+	require.NotErrorIs(t, err, sparkloop.ErrRateLimited, "something was sent")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.Equal(t, 404, asError(t, err).StatusCode)
+}

@@ -53,8 +53,8 @@ var (
 // [errors.Is] to the Err values of this package, to [context.DeadlineExceeded]
 // and to the network's errors.
 //
-// It holds no request and no key: a key that a server repeats is replaced in
-// every field and in the text.
+// It holds no request and no key: a key (of four characters or more) that a
+// server repeats is replaced in every field and in the text.
 type Error struct {
 	// StatusCode is that of the last answer, or 0 if none came.
 	StatusCode int
@@ -124,7 +124,7 @@ func (e *Error) Error() string {
 		parts = append(parts, e.detail)
 	}
 	if e.cause != nil {
-		parts = append(parts, e.cause.Error())
+		parts = append(parts, api.Printable(e.cause.Error()))
 	}
 	text := strings.Join(parts, ": ")
 	if e.Attempts > 1 {

@@ -127,3 +127,24 @@ func TestTheKeyGoesWithTheRequest(t *testing.T) {
 	require.ErrorIs(t, err, sparkloop.ErrUnexpectedResponse)
 	assert.Equal(t, []string{"api.sparkloop.app"}, hosts)
 }
+
+// However the body is cut, no part of a key stands at its end.
+func TestNoPartOfTheKeyStandsWhereABodyIsCut(t *testing.T) {
+	t.Parallel()
+	for _, offset := range []int{0, 3, 7, 11, 16, 24} {
+		body := strings.Repeat(" ", offset) + strings.Repeat(marked, 5000)
+		rt := roundTrip(func(r *http.Request) (*http.Response, error) {
+			return jsonResponder(403, body)(r)
+		})
+		_, err := newClientWithKey(t, marked, rt).Conversions.Confirm(t.Context(), tracking)
+		e := asError(t, err)
+		assert.NotContains(t, string(e.Body), marked[:4])
+		assert.NotEmpty(t, e.Body)
+
+		long := roundTrip(func(r *http.Request) (*http.Response, error) {
+			return jsonResponder(422, `{"error":"`+body+`"}`)(r)
+		})
+		_, err = newClientWithKey(t, marked, long).Conversions.Confirm(t.Context(), tracking)
+		assert.NotContains(t, asError(t, err).Message, marked[:4])
+	}
+}

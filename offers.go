@@ -6,6 +6,7 @@ import (
 	"iter"
 	"math/big"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -221,20 +222,21 @@ func (s *OffersService) All(ctx context.Context) iter.Seq2[Offer, error] {
 				yield(Offer{}, err)
 				return
 			}
-			before := len(seen)
+			// Only a page without news is the end: a short one may be what a
+			// server makes of per_page. What has no uuid is no news, for it
+			// cannot be told from what came before.
+			news := slices.ContainsFunc(page.Offers, func(o Offer) bool { return o.UUID != "" && !seen[o.UUID] })
+			if !news && n > 1 {
+				return
+			}
 			for _, offer := range page.Offers {
-				if seen[offer.UUID] {
+				if offer.UUID != "" && seen[offer.UUID] {
 					continue
 				}
 				seen[offer.UUID] = true
 				if !yield(offer, nil) {
 					return
 				}
-			}
-			// Only a page without news is the end: a short one may be what a
-			// server makes of per_page.
-			if len(seen) == before {
-				return
 			}
 		}
 	}
@@ -282,9 +284,10 @@ func (r *offersReply) Missing() string {
 }
 
 func (r *offersReply) release() {
+	const keep = 512 // more than a page
 	offers := r.Offers[:cap(r.Offers)]
 	clear(offers)
-	if len(offers) == 0 {
+	if len(offers) == 0 || len(offers) > keep {
 		offers = make([]offerJSON, 0, 1)
 	}
 	*r = offersReply{Offers: offers[:0]}

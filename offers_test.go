@@ -131,6 +131,12 @@ func TestOddOffers(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
+	for range 3 { // an empty list leaves nothing that a missing one could be taken for
+		_, err = list(`{"offers":[]}`)
+		require.NoError(t, err)
+		_, err = list(`{}`)
+		require.ErrorIs(t, err, sparkloop.ErrUnexpectedResponse)
+	}
 	offers, err = list(`{"offers":[{"uuid":"b"}]}`)
 	require.NoError(t, err)
 	assert.Equal(t, []sparkloop.Offer{{UUID: "b"}}, offers, "nothing is left over from the call before")
@@ -211,7 +217,7 @@ func TestAllOffers(t *testing.T) {
 		c, asked := pages(t, func(int) []string { return []string{"a", "", ""} })
 		ids, err := collect(t, c)
 		require.NoError(t, err)
-		assert.Equal(t, []string{"a", ""}, ids)
+		assert.Equal(t, []string{"a", "", ""}, ids, "nothing tells those without a uuid apart, so all are there")
 		assert.Len(t, *asked, 2)
 	})
 	t.Run("an error", func(t *testing.T) {

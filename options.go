@@ -50,6 +50,7 @@ func defaults(key transport.Key) config {
 			BackoffMax: 30 * time.Second,
 			Limiter:    pacing.New(defaultRequests, defaultWindow),
 			PauseMax:   defaultWindow,
+			Streak:     new(transport.Streak),
 		},
 	}
 }
@@ -159,15 +160,18 @@ func WithBackoff(min, max time.Duration) Option {
 // machines on one key see [WithLimiter].
 func WithRateLimit(requests int, window time.Duration) Option {
 	return func(c *config) error {
-		const most = 1_000_000 // 8 bytes each are kept
+		const (
+			most    = 1_000_000 // 8 bytes each are kept
+			longest = 24 * time.Hour
+		)
 		switch {
 		case requests == 0:
 			c.transport.Limiter, c.transport.PauseMax = nil, defaultWindow
 			return nil
 		case requests < 0 || requests > most:
 			return fmt.Errorf("WithRateLimit: %d requests is not between 0 and %d", requests, most)
-		case window <= 0:
-			return fmt.Errorf("WithRateLimit: a window of %s is not a positive time", window)
+		case window <= 0 || window > longest:
+			return fmt.Errorf("WithRateLimit: a window of %s is not between 0 and %s", window, longest)
 		}
 		c.transport.Limiter, c.transport.PauseMax = pacing.New(requests, window), window
 		return nil
@@ -247,5 +251,5 @@ func plainAllowed(host string) bool {
 	if _, err := strconv.ParseUint(host, 0, 64); err == nil {
 		return false // an IPv4 address written as one number
 	}
-	return !strings.ContainsAny(host, ".:") || strings.HasSuffix(host, ".localhost")
+	return validateID("host", host) == nil // one label: letters, digits, _ and -; no dot of any script
 }

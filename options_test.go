@@ -55,6 +55,7 @@ func TestBadOptions(t *testing.T) {
 		"WithRateLimit: 1000001 requests":         sparkloop.WithRateLimit(1_000_001, time.Minute),
 		"WithRateLimit: a window of 0s":           sparkloop.WithRateLimit(1, 0),
 		"WithRateLimit: a window of -1s":          sparkloop.WithRateLimit(1, -time.Second),
+		"WithRateLimit: a window of 24h0m1s":      sparkloop.WithRateLimit(1, 24*time.Hour+time.Second),
 		"WithLimiter: the limiter is nil":         sparkloop.WithLimiter(nil),
 		"WithLimiter: the limiter is nil\n":       sparkloop.WithLimiter((*nopLimiter)(nil)),
 		"WithLogger: the logger is nil":           sparkloop.WithLogger(nil),
@@ -73,7 +74,7 @@ func TestBaseURLs(t *testing.T) {
 	t.Parallel()
 	for _, good := range []string{
 		"https://api.sparkloop.app/api/v2", "https://api.sparkloop.app/api/v2/", "https://10.0.0.1:8443", "https://[2001:db8::1]/v2",
-		"http://localhost:8080/api/v2", "http://127.0.0.1:8080", "http://127.8.8.8", "http://[::1]:80/v2", "http://fake:8080", "http://api.localhost",
+		"http://localhost:8080/api/v2", "http://127.0.0.1:8080", "http://127.8.8.8", "http://[::1]:80/v2", "http://fake:8080", "http://localhost",
 	} {
 		_, err := sparkloop.New(testKey, sparkloop.WithBaseURL(good))
 		require.NoError(t, err, good)
@@ -101,6 +102,9 @@ func TestBaseURLs(t *testing.T) {
 		"http://0x7f000001":              "must be https",
 		"http://[2001:db8::1]":           "must be https",
 		"http://[fe80::1%25eth0]":        "must be https",
+		"http://api.localhost":           "must be https",
+		"http://api。example。com":         "must be https",
+		"http://api．example．com":         "must be https",
 		"http://localhost.evil.example":  "must be https",
 	} {
 		_, err := sparkloop.New(testKey, sparkloop.WithBaseURL(bad))
@@ -176,7 +180,6 @@ func TestExtremeOptionsDoNotOverflow(t *testing.T) {
 	for _, opts := range [][]sparkloop.Option{
 		{sparkloop.WithTimeout(math.MaxInt64)},
 		{sparkloop.WithBackoff(math.MaxInt64, math.MaxInt64)},
-		{sparkloop.WithRateLimit(1, math.MaxInt64)},
 		{sparkloop.WithRetries(math.MaxInt)},
 	} {
 		c := newClient(t, m, opts...)
@@ -222,4 +225,13 @@ func TestDefaults(t *testing.T) {
 		require.ErrorIs(t, err, sparkloop.ErrRateLimited)
 		assert.Equal(t, 120, n)
 	})
+}
+
+func TestWithNeedsAClientOfNew(t *testing.T) {
+	t.Parallel()
+	var none *sparkloop.Client
+	for _, c := range []*sparkloop.Client{none, {}} {
+		_, err := c.With(sparkloop.WithRetries(1))
+		require.EqualError(t, err, "sparkloop: With needs a client that New has made")
+	}
 }

@@ -40,6 +40,9 @@ func Status(code int, body string, header ...string) Fault {
 	if len(header)%2 != 0 {
 		panic("sparklooptest: Status: a header without a value")
 	}
+	if code < 200 || code > 599 {
+		panic(fmt.Sprintf("sparklooptest: Status: %d is no status of an answer", code))
+	}
 	f := Fault{kind: answered, status: code, body: body, header: http.Header{}}
 	if body != "" {
 		f.header.Set("Content-Type", "text/html; charset=utf-8")

@@ -87,10 +87,12 @@ func (a *API) Do(ctx context.Context, c Call) *Failure {
 func (a *API) search(ctx context.Context, c Call, finder *endpoint.Finder, absent *endpoint.Form, failed *Failure) *Failure {
 	attempts := failed.Attempts
 	tried, err := finder.Find(ctx, absent, func(f *endpoint.Form) (verdict endpoint.Verdict) {
+		before := failed
 		failed, verdict = a.try(ctx, &c, f, f == finder.Known())
 		if failed != nil {
 			attempts += failed.Attempts
 			failed.Attempts = attempts
+			failed.keep(before)
 		}
 		return verdict
 	})

@@ -34,6 +34,7 @@ const (
 const (
 	maxErrorBody = 64 << 10
 	maxMessage   = 512
+	maxValues    = 100_000 // 200 offers have some 4,000; each element decoded takes far more than its text
 	longestKey   = 8 << 10 // a key has at most 1 KiB, escaped at most six times that
 )
 
@@ -50,6 +51,15 @@ type Failure struct {
 	Detail string // our own words on it
 	Cause  error  // the network's, the context's or the limiter's error
 	Final  bool   // the API's last word on this call
+}
+
+// keep takes over the answer that another form gave before, if this failure has
+// none: the last answer is never lost.
+func (f *Failure) keep(before *Failure) {
+	if f.StatusCode == 0 && before != nil && before.StatusCode != 0 {
+		f.StatusCode, f.Message, f.Header, f.Body = before.StatusCode, before.Message, before.Header, before.Body
+		f.Kind = Unknown
+	}
 }
 
 // Reply is what a good answer is decoded into: a pointer to a struct that
@@ -95,6 +105,9 @@ func unmarshal(body []byte, into any) (problem string) {
 	if trimmed[0] != '{' {
 		return "the answer is not a JSON object"
 	}
+	if bytes.Count(body, []byte{','}) > maxValues {
+		return "the answer has more values than any of the API's"
+	}
 	if err := json.Unmarshal(body, into); err != nil && !isWrongType(err) {
 		return "the answer is not valid JSON"
 	}
@@ -131,6 +144,7 @@ func (a *API) refused(c *Call, u *url.URL, answer *transport.Answer, proven bool
 		unmarshal(answer.Body, &said)
 	}
 	message := text(said.Error)
+	message = message[:min(len(message), maxMessage+2*longestKey)] // more is no message, and costs time
 	failed := a.failure(c, u, answer, message)
 	status := answer.StatusCode
 	switch {
@@ -180,9 +194,7 @@ func (a *API) failure(c *Call, u *url.URL, answer *transport.Answer, message str
 	}
 	if answer.StatusCode != 0 {
 		f.Header = a.Key.RedactHeader(answer.Header)
-		// A little more than is kept, so that no key is cut in two.
-		body := a.Key.Redact(string(answer.Body[:min(len(answer.Body), maxErrorBody+longestKey)]))
-		f.Body = []byte(body[:min(len(body), maxErrorBody)])
+		f.Body = []byte(a.excerpt(string(answer.Body), maxErrorBody))
 	}
 	return f
 }
@@ -223,11 +235,12 @@ func meaning(message string) Kind {
 
 // generic says whether a message says no more than that there is no such route.
 func generic(message string) bool {
-	switch m := normal(message); strings.TrimLeft(m, "045: ") {
-	case "", "not found", "method not allowed":
+	switch m := strings.TrimLeft(normal(message), "045: "); m {
+	case "", "not found", "method not allowed", "route not found", "page not found":
 		return true
+	default:
+		return strings.HasPrefix(m, "no route matches")
 	}
-	return false
 }
 
 // normal is a message in lower case, with single spaces and no final dots.
@@ -235,15 +248,30 @@ func normal(message string) string {
 	return strings.TrimRight(strings.Join(strings.Fields(strings.ToLower(message)), " "), ".! ")
 }
 
+// excerpt is the beginning of a server's text without the key. If it has to be
+// cut, so much is left out that no part of a key stands at its end.
+func (a *API) excerpt(s string, most int) string {
+	whole := len(s) <= most+longestKey
+	s = a.Key.Redact(s[:min(len(s), most+longestKey)])
+	if !whole {
+		s = s[:max(0, len(s)-longestKey)]
+	}
+	return s[:min(len(s), most)]
+}
+
 // Clean makes a server's text fit for a log line: without the key, printable,
 // at most 512 bytes.
-func (a *API) Clean(s string) string {
+func (a *API) Clean(s string) string { return Printable(a.excerpt(s, maxMessage+longestKey)) }
+
+// Printable is a text without control characters and line breaks, at most 512
+// bytes of it.
+func Printable(s string) string {
 	s = strings.TrimSpace(strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) || r == utf8.RuneError {
 			return ' '
 		}
 		return r
-	}, a.Key.Redact(s)))
+	}, s))
 	if len(s) <= maxMessage {
 		return s
 	}
@@ -254,14 +282,13 @@ func (a *API) Clean(s string) string {
 	return s[:end]
 }
 
-// presentable returns err as it is, unless a server got the key or anything
-// else into its text that Clean takes out: then an error that says the rest and
-// matches the same sentinels.
+// presentable returns err as it is, unless a server got the key into its text:
+// then an error that says the rest and matches the same sentinels.
 func (a *API) presentable(err error) error {
 	if err == nil {
 		return nil
 	}
-	text := a.Clean(err.Error())
+	text := a.Key.Redact(err.Error())
 	if text == err.Error() {
 		return err
 	}

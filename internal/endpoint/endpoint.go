@@ -51,6 +51,7 @@ type Base struct{ proven atomic.Pointer[url.URL] }
 type search struct {
 	done  chan struct{}
 	tried []*Form // all forms that were asked, if each of them was Absent
+	open  bool    // it ended with an Open answer
 }
 
 // New returns a Finder for the forms, to be tried in that order.
@@ -109,6 +110,9 @@ func (f *Finder) search(s *search, absent *Form, try func(*Form) Verdict) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.running = nil
+		if s.open {
+			f.searched = time.Time{} // nothing was learnt: the next may search at once
+		}
 		close(s.done)
 	}()
 	var tried []*Form
@@ -125,6 +129,7 @@ func (f *Finder) search(s *search, absent *Form, try func(*Form) Verdict) {
 			f.base.proven.Store(form.Base)
 			return
 		case Open:
+			s.open = true
 			return
 		}
 		tried = append(tried, form)

@@ -217,3 +217,22 @@ func TestALostForm(t *testing.T) {
 		assert.Len(t, tried, 4)
 	})
 }
+
+// A search for a lost form that learnt nothing, say for want of time, is none:
+// the next caller may search at once.
+func TestASearchThatLearntNothingDoesNotCount(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, s := newFinder(), &server{knows: oneA, answer: endpoint.Proven}
+		_, err := f.Find(t.Context(), nil, s.try)
+		require.NoError(t, err)
+		s.knows, s.answer = twoA, endpoint.Open
+		_, err = f.Find(t.Context(), oneA, s.try)
+		require.NoError(t, err)
+		s.answer = endpoint.Proven
+		tried, err := f.Find(t.Context(), oneA, s.try)
+		require.NoError(t, err)
+		assert.Nil(t, tried)
+		assert.Equal(t, twoA, f.Known())
+	})
+}

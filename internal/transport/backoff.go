@@ -58,18 +58,9 @@ func RetryAfter(h http.Header) (time.Duration, bool) {
 	return min(max(at.Sub(now), 0), maxRetryAfter), true
 }
 
-// retryAfter is what the answer that has just come asked for; after an
-// attempt without an answer nobody asked.
-func (a *Answer) retryAfter() (time.Duration, bool) {
-	if a.Err != nil {
-		return 0, false
-	}
-	return RetryAfter(a.Header)
-}
-
-// streak counts the 429s in a row. The many that one burst brings, all sent
-// before the first of them was seen, count once.
-type streak struct {
+// Streak counts the 429s in a row. The many that one burst brings, all sent
+// before the first of them was seen, count once. It is shared like the limiter.
+type Streak struct {
 	any   atomic.Bool
 	mu    sync.Mutex
 	n     int
@@ -78,7 +69,7 @@ type streak struct {
 
 // count notes a 429 to a request sent at that time and returns how many came
 // before it.
-func (s *streak) count(sent time.Time) int {
+func (s *Streak) count(sent time.Time) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.n == 0 || sent.After(s.since) {
@@ -90,7 +81,7 @@ func (s *streak) count(sent time.Time) int {
 }
 
 // reset ends the row: something else was answered.
-func (s *streak) reset() {
+func (s *Streak) reset() {
 	if !s.any.Load() {
 		return
 	}

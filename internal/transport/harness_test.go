@@ -123,6 +123,7 @@ func newTransport(s http.RoundTripper, change ...func(*transport.Config)) *trans
 		BackoffMin: 500 * time.Millisecond,
 		BackoffMax: 30 * time.Second,
 		PauseMax:   time.Minute,
+		Streak:     new(transport.Streak),
 	}
 	for _, c := range change {
 		c(&cfg)

@@ -31,15 +31,14 @@ type Config struct {
 	BackoffMin, BackoffMax time.Duration // between tries
 	PauseMax               time.Duration // the longest pause after a 429
 	Limiter                Limiter       // nil: no pacing
+	Streak                 *Streak       // of 429s
 	Logger                 *slog.Logger  // nil: silent
 }
 
 // Transport sends requests. It is safe for concurrent use.
 type Transport struct {
-	cfg    Config
-	calls  sync.Pool // of *Answer
-	streak streak
-
+	cfg       Config
+	calls     sync.Pool // of *Answer
 	userAgent []string
 }
 
@@ -161,11 +160,14 @@ func (a *Answer) check(ctx context.Context, resp *http.Response, err error) (boo
 	a.keep(resp, err)
 	a.logAttempt(ctx, resp, err)
 
-	retry := a.Err == nil && temporary(a.StatusCode)
+	retry := temporary(a.StatusCode)
 	if a.Err != nil {
 		retry = ctx.Err() == nil && passing(a.Err)
 	}
-	asked, _ := a.retryAfter()
+	var asked time.Duration // by the answer that has just come
+	if resp != nil {
+		asked, _ = RetryAfter(resp.Header)
+	}
 	wait := asked
 	if wait <= 0 {
 		wait = backoff(a.t.cfg.BackoffMin, a.t.cfg.BackoffMax, a.Attempts-1)
@@ -173,7 +175,7 @@ func (a *Answer) check(ctx context.Context, resp *http.Response, err error) (boo
 	if resp != nil && resp.StatusCode == http.StatusTooManyRequests {
 		wait = a.tooMany(ctx, asked)
 	} else if resp != nil {
-		a.t.streak.reset()
+		a.t.cfg.Streak.reset()
 	}
 	if !retry || a.Attempts > a.t.cfg.Retries || asked > maxSleep {
 		return false, nil
@@ -209,7 +211,7 @@ func (a *Answer) keep(resp *http.Response, err error) {
 func (a *Answer) tooMany(ctx context.Context, asked time.Duration) time.Duration {
 	wait := asked
 	if wait <= 0 {
-		n := a.t.streak.count(a.began)
+		n := a.t.cfg.Streak.count(a.began)
 		wait = backoff(a.t.cfg.BackoffMin, a.t.cfg.PauseMax, n)
 		wait = max(wait, ceiling(a.t.cfg.BackoffMin, a.t.cfg.PauseMax, n)/2)
 	}

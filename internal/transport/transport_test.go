@@ -314,6 +314,22 @@ func TestAnAnswerIsNotOverwrittenByTheNextCall(t *testing.T) {
 	}
 }
 
+// What an answer asks for holds, even if its body was cut.
+func TestRetryAfterOfACutAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{steps: []step{func(r *http.Request) (*http.Response, error) {
+			resp, _ := cut(r)
+			resp.StatusCode = 503
+			resp.Header.Set("Retry-After", "5")
+			return resp, nil
+		}, status(200, "{}")}}
+		got := get(t, newTransport(s))
+		require.NoError(t, got.err)
+		assert.Equal(t, []time.Duration{5 * time.Second}, s.gaps())
+	})
+}
+
 func TestA429PausesEverybody(t *testing.T) {
 	t.Parallel()
 	t.Run("for what the API asks", func(t *testing.T) {
