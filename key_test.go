@@ -61,7 +61,7 @@ func TestTheKeyIsNowhere(t *testing.T) {
 			return nil, fmt.Errorf("net/http: malformed HTTP response %q: %w", "X-Api-Key: "+marked, net.ErrClosed)
 		}),
 	}
-	for _, status := range []int{200, 201, 302, 400, 401, 403, 404, 422, 429, 500, 503} {
+	for _, status := range []int{200, 302, 401, 403, 404, 422, 503} {
 		failing[fmt.Sprint(status)] = echo(status)
 	}
 	for name, rt := range failing {

@@ -140,7 +140,7 @@ func text(raw json.RawMessage) string {
 // refused reads an answer that is not a 2xx, or a call that ended without one.
 func (a *API) refused(c *Call, u *url.URL, answer *transport.Answer, proven bool) (*Failure, endpoint.Verdict) {
 	var said Envelope
-	if answer.StatusCode >= 400 {
+	if answer.StatusCode >= 400 && !errors.Is(answer.Err, transport.ErrTooLarge) {
 		unmarshal(answer.Body, &said)
 	}
 	message := text(said.Error)
