@@ -128,6 +128,20 @@ func TestTheKeyGoesWithTheRequest(t *testing.T) {
 	assert.Equal(t, []string{"api.sparkloop.app"}, hosts)
 }
 
+// A long key repeated shrinks so much that the end of what is looked at shows.
+func TestNoPartOfALongKeyStandsInAMessage(t *testing.T) {
+	t.Parallel()
+	key := strings.Repeat("K3y-", 255)
+	for _, offset := range []int{0, 1, 500, 1000} {
+		rt := roundTrip(func(r *http.Request) (*http.Response, error) {
+			return jsonResponder(422, `{"error":"`+strings.Repeat("x", offset)+strings.Repeat(key, 40)+`"}`)(r)
+		})
+		_, err := newClientWithKey(t, key, rt).Conversions.Confirm(t.Context(), tracking)
+		assert.NotContains(t, asError(t, err).Message, "K3y")
+		assert.NotContains(t, string(asError(t, err).Body), "K3y")
+	}
+}
+
 // However the body is cut, no part of a key stands at its end.
 func TestNoPartOfTheKeyStandsWhereABodyIsCut(t *testing.T) {
 	t.Parallel()

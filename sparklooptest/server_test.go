@@ -423,6 +423,8 @@ func TestStart(t *testing.T) {
 	s.Close()
 	_, err = c.Conversions.Confirm(t.Context(), tr)
 	require.Error(t, err, "nobody is there any more")
+	_, err = s.Client().Conversions.Confirm(t.Context(), tr)
+	require.ErrorIs(t, err, syscall.ECONNREFUSED, "in memory neither")
 }
 
 // fatal is a test that notes how it failed.

@@ -70,6 +70,11 @@ func (t inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
+	select {
+	case <-t.s.stopped:
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	default:
+	}
 	defer readable(r.Body).Close()
 	e := t.s.exchange(r.Context(), r)
 	switch {

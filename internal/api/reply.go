@@ -34,8 +34,12 @@ const (
 const (
 	maxErrorBody = 64 << 10
 	maxMessage   = 512
-	maxValues    = 100_000 // 200 offers have some 4,000; each element decoded takes far more than its text
-	longestKey   = 8 << 10 // a key has at most 1 KiB, escaped at most six times that
+	// longestMessage is what is looked at of a message: more is none, and costs
+	// time. Clean still sees that it was cut.
+	longestMessage = maxMessage + 2*longestKey + 1
+
+	maxValues  = 100_000 // 200 offers have some 4,000; each element decoded takes far more than its text
+	longestKey = 8 << 10 // a key has at most 1 KiB, escaped at most six times that
 )
 
 // Failure is a call that did not succeed. The key is in none of its parts.
@@ -144,7 +148,7 @@ func (a *API) refused(c *Call, u *url.URL, answer *transport.Answer, proven bool
 		unmarshal(answer.Body, &said)
 	}
 	message := text(said.Error)
-	message = message[:min(len(message), maxMessage+2*longestKey)] // more is no message, and costs time
+	message = message[:min(len(message), longestMessage)]
 	failed := a.failure(c, u, answer, message)
 	status := answer.StatusCode
 	switch {
