@@ -262,7 +262,8 @@ func TestTrackingJSON(t *testing.T) {
 }
 
 // FuzzDecodeTracking: what is accepted is valid and is exactly what Encode
-// writes; what Scan takes goes back into the column as it came.
+// writes, from metadata too; what Scan takes goes back into the column as it
+// came.
 func FuzzDecodeTracking(f *testing.F) {
 	for text := range forms {
 		f.Add(text)
@@ -273,6 +274,13 @@ func FuzzDecodeTracking(f *testing.F) {
 		got, err := sparkloop.DecodeTracking(in)
 		if err == nil && (got.Validate() != nil || got.Encode() != in) {
 			t.Errorf("%q is taken for %+v, which encodes as %q", in, got, got.Encode())
+		}
+		meta, metaErr := sparkloop.TrackingFromMetadata(map[string]string{"sparkloop_tracking": in})
+		if meta != got || (metaErr == nil) != (err == nil) {
+			t.Errorf("%q is %+v in metadata, else %+v", in, meta, got)
+		}
+		if back, backErr := sparkloop.TrackingFromMetadata(got.Metadata()); err == nil && (backErr != nil || back != got) {
+			t.Errorf("%+v comes back from metadata as %+v (%v)", got, back, backErr)
 		}
 		var scanned sparkloop.Tracking
 		if err := scanned.Scan(in); err != nil {
