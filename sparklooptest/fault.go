@@ -35,7 +35,8 @@ type order struct {
 
 // Status answers with a status and a body, and with headers given as names and
 // values in turn. The request is not carried out. A body that begins with a
-// brace is JSON, any other HTML, unless a header says otherwise.
+// brace is JSON, any other HTML, unless a header says otherwise. A status
+// outside 200 to 599, or a name without a value, panics.
 func Status(code int, body string, header ...string) Fault {
 	if len(header)%2 != 0 {
 		panic("sparklooptest: Status: a header without a value")

@@ -308,6 +308,8 @@ func TestFaults(t *testing.T) {
 	})
 	odd := []string{"Retry-After"}
 	assert.Panics(t, func() { sparklooptest.Status(200, "", odd...) })
+	assert.Panics(t, func() { sparklooptest.Status(199, "{}") })
+	assert.Panics(t, func() { sparklooptest.Status(600, "{}") })
 	for f, want := range map[string]sparklooptest.Fault{
 		"status 503": sparklooptest.Status(503, ""), "delay 2s": sparklooptest.Delay(2 * time.Second), "reset": sparklooptest.Reset(),
 		"lost answer": sparklooptest.LostAnswer(), "cut body": sparklooptest.CutBody(), "endless body": sparklooptest.EndlessBody(), "no fault": {},
@@ -425,6 +427,14 @@ func TestStart(t *testing.T) {
 	require.Error(t, err, "nobody is there any more")
 	_, err = s.Client().Conversions.Confirm(t.Context(), tr)
 	require.ErrorIs(t, err, syscall.ECONNREFUSED, "in memory neither")
+}
+
+func TestATestsServerEndsWithIt(t *testing.T) { //nolint:tparallel // the inner one must end first
+	t.Parallel()
+	var s *sparklooptest.Server
+	t.Run("inner", func(t *testing.T) { s = sparklooptest.NewServer(t) })
+	_, err := s.Client().Offers.List(t.Context(), sparkloop.ListOffersParams{})
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 }
 
 // fatal is a test that notes how it failed.

@@ -16,14 +16,15 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// TestScreenshots takes pictures of all pages for people to look at:
+// TestScreenshots holds all pages to their width, on a desktop and a phone, light
+// and dark, and takes pictures of them, which people may look at:
 //
 //	SHOP_SCREENSHOTS=/tmp/shop go test -run Screenshots ./shop
 func TestScreenshots(t *testing.T) {
 	t.Parallel()
 	dir := os.Getenv("SHOP_SCREENSHOTS")
 	if dir == "" {
-		t.Skip("SHOP_SCREENSHOTS names no folder")
+		dir = t.TempDir()
 	}
 	require.NoError(t, os.MkdirAll(dir, 0o755))
 	b := startBrowser(t)
@@ -73,7 +74,7 @@ func takeAll(t *testing.T, tab *tab, take func(page string)) {
 	v := s.visitor()
 	lead := s.api.AddOffer(sparkloop.Offer{ConversionType: sparkloop.ConversionLead})
 	for i, offer := range []string{"", lead.UUID} {
-		session, err := s.shop.store.signUp(t.Context(), []string{"bob@example.com", "eve@example.org"}[i], s.click(v, offer))
+		session, err := s.shop.store.signUp(t.Context(), []string{"second@example.com", "third@example.org"}[i], s.click(v, offer))
 		require.NoError(t, err)
 		if i == 0 {
 			s.api.Fail(sparklooptest.Status(http.StatusServiceUnavailable, "", "Retry-After", "60"), 1)

@@ -66,7 +66,8 @@ func (f *Finder) Known() *Form { return f.known.Load() }
 //
 // If every form is absent, Find returns those that were tried. The same comes
 // back to those who waited meanwhile. A caller who lost a known form less than
-// a minute after the last search for a lost one gets that form alone back. A context that ends while waiting for another's search is an error.
+// a minute after the last search for a lost one gets that form alone back. A
+// context that ends while waiting for another's search is an error.
 func (f *Finder) Find(ctx context.Context, absent *Form, try func(*Form) Verdict) ([]*Form, error) {
 	for {
 		f.mu.Lock()

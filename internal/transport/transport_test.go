@@ -445,6 +445,28 @@ func TestTheLimiterRefuses(t *testing.T) {
 	})
 }
 
+// A limiter that cannot pause is no reason to fail a call, with a logger or
+// without one.
+func TestALimiterThatCannotPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		for _, logger := range []*slog.Logger{nil, slog.New(slog.NewTextHandler(&log, nil))} {
+			s := &script{steps: []step{status(429, ""), status(200, "{}")}}
+			got := get(t, newTransport(s, func(c *transport.Config) { c.Limiter, c.Logger = &stubborn{}, logger }))
+			require.NoError(t, got.err)
+			assert.Equal(t, 200, got.status)
+		}
+		assert.Contains(t, log.String(), `level=WARN msg="sparkloop: the limiter could not pause" error="the database is gone"`)
+	})
+}
+
+type stubborn struct{ pauses }
+
+func (*stubborn) Pause(context.Context, time.Duration) error {
+	return errors.New("the database is gone")
+}
+
 func TestAContextThatHasEndedSendsNothing(t *testing.T) {
 	t.Parallel()
 	s := &script{steps: []step{status(200, "{}")}}
