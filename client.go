@@ -3,6 +3,7 @@ package sparkloop
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/sparkloop-go/sparkloop/internal/api"
 	"github.com/sparkloop-go/sparkloop/internal/transport"
@@ -53,6 +54,13 @@ func (c *Client) With(opts ...Option) (*Client, error) {
 		return nil, errors.New("sparkloop: With needs a client that New has made")
 	}
 	return build(c.cfg, opts)
+}
+
+// RateLimit returns the numbers of [WithRateLimit] that are in force: by default
+// 120 and a minute. They are 0 with pacing turned off, and with [WithLimiter],
+// which has numbers of its own.
+func (c *Client) RateLimit() (requests int, window time.Duration) {
+	return c.cfg.requests, c.cfg.window
 }
 
 func build(cfg config, opts []Option) (*Client, error) {

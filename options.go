@@ -29,6 +29,9 @@ type config struct {
 	endpoints *api.Endpoints
 	transport transport.Config
 	timeout   time.Duration
+
+	requests int // of WithRateLimit; 0 if it is off or WithLimiter took its place
+	window   time.Duration
 }
 
 const (
@@ -41,6 +44,8 @@ func defaults(key transport.Key) config {
 	return config{
 		endpoints: api.Published(DefaultBaseURL),
 		timeout:   10 * time.Second,
+		requests:  defaultRequests,
+		window:    defaultWindow,
 		transport: transport.Config{
 			Client:     transport.NewClient(),
 			Key:        key,
@@ -167,6 +172,7 @@ func WithRateLimit(requests int, window time.Duration) Option {
 		switch {
 		case requests == 0:
 			c.transport.Limiter, c.transport.PauseMax = nil, defaultWindow
+			c.requests, c.window = 0, 0
 			return nil
 		case requests < 0 || requests > most:
 			return fmt.Errorf("WithRateLimit: %d requests is not between 0 and %d", requests, most)
@@ -174,6 +180,7 @@ func WithRateLimit(requests int, window time.Duration) Option {
 			return fmt.Errorf("WithRateLimit: a window of %s is not between 0 and %s", window, longest)
 		}
 		c.transport.Limiter, c.transport.PauseMax = pacing.New(requests, window), window
+		c.requests, c.window = requests, window
 		return nil
 	}
 }
@@ -186,6 +193,7 @@ func WithLimiter(l Limiter) Option {
 			return errors.New("WithLimiter: the limiter is nil")
 		}
 		c.transport.Limiter, c.transport.PauseMax = l, defaultWindow
+		c.requests, c.window = 0, 0
 		return nil
 	}
 }

@@ -2,6 +2,7 @@ package sparkloop_test
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"net/http"
 	"strings"
@@ -235,3 +236,26 @@ func TestWithNeedsAClientOfNew(t *testing.T) {
 		require.EqualError(t, err, "sparkloop: With needs a client that New has made")
 	}
 }
+
+func TestRateLimitTellsTheNumbersInForce(t *testing.T) {
+	t.Parallel()
+	c, err := sparkloop.New("key")
+	require.NoError(t, err)
+	numbers := func(opts ...sparkloop.Option) string {
+		with, err := c.With(opts...)
+		require.NoError(t, err)
+		requests, window := with.RateLimit()
+		return fmt.Sprint(requests, " per ", window)
+	}
+	assert.Equal(t, "120 per 1m0s", numbers())
+	assert.Equal(t, "60 per 30s", numbers(sparkloop.WithRateLimit(60, 30*time.Second)))
+	assert.Equal(t, "0 per 0s", numbers(sparkloop.WithRateLimit(0, 0)))
+	assert.Equal(t, "0 per 0s", numbers(sparkloop.WithLimiter(unlimited{})))
+	assert.Equal(t, "5 per 1s", numbers(sparkloop.WithLimiter(unlimited{}), sparkloop.WithRateLimit(5, time.Second)))
+}
+
+// unlimited is a limiter of the caller's.
+type unlimited struct{}
+
+func (unlimited) Wait(context.Context) error                 { return nil }
+func (unlimited) Pause(context.Context, time.Duration) error { return nil }
