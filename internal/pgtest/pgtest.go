@@ -1,0 +1,517 @@
+// Package pgtest runs a private PostgreSQL from the binaries that the machine
+// has installed: for tests, and for programs that need a database to show or to
+// break something.
+package pgtest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// ErrNotInstalled matches the error of Start where PostgreSQL's server is not
+// found, or cannot be run by this package: only Unix can. The latter matches
+// errors.ErrUnsupported too.
+var ErrNotInstalled = errors.New("pgtest: PostgreSQL is not installed")
+
+const (
+	startTimeout = time.Minute      // beside the context's: for initdb and for each start
+	closeTimeout = 10 * time.Second // then the server is killed
+	portTries    = 20
+	portPause    = 100 * time.Millisecond // before the same port is tried again
+	readyPause   = 5 * time.Millisecond
+	logLines     = 15 // of the log in an error
+)
+
+// places are where systems put the server's programs, as patterns of
+// filepath.Glob. Whatever has the highest version in its path wins.
+var places = []string{
+	"/usr/lib/postgresql/*/bin", // Debian
+	"/usr/pgsql-*/bin",          // PostgreSQL's own packages for Red Hat
+	"/usr/libexec/postgresql*",  // Alpine
+	"/opt/homebrew/opt/postgresql@*/bin",
+	"/usr/local/opt/postgresql@*/bin",
+	"/Applications/Postgres.app/Contents/Versions/*/bin",
+	"/opt/homebrew/bin",
+	"/usr/local/pgsql/bin",
+	"/usr/local/bin",
+}
+
+// Cluster is one PostgreSQL server with its data. It is safe for concurrent use.
+//
+// It listens on 127.0.0.1 alone, on a port that stays the same for its life,
+// has no socket file, and lets in every user of the machine without a password.
+// What it has committed survives Crash: fsync is on. Locale C, UTF-8, at most
+// 100 connections.
+//
+// Where the process ends without Close, even if it is killed, the server is
+// stopped and its folder removed soon after. Ctrl-C does not reach the server.
+type Cluster struct {
+	bin, dir  string
+	as        *account
+	port      int
+	guard     *guard
+	databases atomic.Int64
+
+	mu     sync.Mutex
+	server *server // nil when stopped
+	closed bool
+}
+
+// server is a running postmaster.
+type server struct {
+	cmd   *exec.Cmd
+	ended chan struct{}
+	err   error // how it ended, once it has
+}
+
+// Start makes a cluster in a temporary folder and starts it, in one or two
+// seconds, most of it initdb. The context, and a minute at most, is for starting
+// alone: the cluster runs until Stop, Crash or Close. The error matches
+// ErrNotInstalled if there is no PostgreSQL in PATH or where systems put it.
+//
+// For root, who may not run PostgreSQL, it runs as the user postgres or nobody.
+func Start(ctx context.Context) (*Cluster, error) {
+	as, err := serverAccount()
+	if err != nil {
+		return nil, err
+	}
+	bin, err := find(os.Getenv("PATH"), places)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(tempDir(as), "pgtest-")
+	if err != nil {
+		return nil, fmt.Errorf("pgtest: %w", err)
+	}
+	c := &Cluster{bin: bin, dir: dir, as: as}
+	if err := c.make(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// New starts a cluster that is closed when the test ends. Where PostgreSQL is
+// not installed, the test is skipped; it fails if CI=true is in the environment.
+func New(tb testing.TB) *Cluster {
+	tb.Helper()
+	c, err := Start(tb.Context())
+	if err != nil {
+		give(tb, err, os.Getenv("CI"))
+		return nil
+	}
+	tb.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return c
+}
+
+// Shared is the one cluster of a test binary, started by the first test that
+// asks and there until the process ends: nobody may Crash, Stop or Close it.
+// It skips and fails as New does.
+func Shared(tb testing.TB) *Cluster {
+	tb.Helper()
+	c, err := shared()
+	if err != nil {
+		give(tb, err, os.Getenv("CI"))
+		return nil
+	}
+	return c
+}
+
+var shared = sync.OnceValues(func() (*Cluster, error) { return Start(context.Background()) })
+
+// give ends a test that has no cluster.
+func give(tb testing.TB, err error, ci string) {
+	tb.Helper()
+	if errors.Is(err, ErrNotInstalled) && (ci != "true" || errors.Is(err, errors.ErrUnsupported)) {
+		tb.Skip(err)
+		return
+	}
+	tb.Fatal(err)
+}
+
+// URL is that of the database postgres, as superuser. It stays the same.
+func (c *Cluster) URL() string { return c.url("postgres") }
+
+func (c *Cluster) url(database string) string {
+	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", c.port, database)
+}
+
+// CreateDatabase makes an empty database under a new name and returns its URL,
+// as superuser. Each call makes another one.
+func (c *Cluster) CreateDatabase(ctx context.Context) (url string, err error) {
+	name := fmt.Sprintf("pgtest_%d", c.databases.Add(1))
+	if err := c.run(ctx, "createdb", "--maintenance-db="+c.URL(), name); err != nil {
+		return "", err
+	}
+	return c.url(name), nil
+}
+
+// Database is CreateDatabase for a test, which fails if there is an error.
+func (c *Cluster) Database(tb testing.TB) (url string) {
+	tb.Helper()
+	url, err := c.CreateDatabase(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return url
+}
+
+// Crash ends the server at once, as pg_ctl stop -m immediate does: connections
+// break, nothing is written any more, and StartAgain recovers. It returns when
+// the server has ended. It is an error if the server does not run.
+func (c *Cluster) Crash(ctx context.Context) error { return c.end(ctx, immediate) }
+
+// Stop ends the server in good order, as pg_ctl stop -m fast does: transactions
+// are rolled back and connections closed. It returns when the server has ended;
+// if the context ends before, the server still stops, and Stop may be called
+// again. It is an error if the server does not run.
+func (c *Cluster) Stop(ctx context.Context) error { return c.end(ctx, fast) }
+
+func (c *Cluster) end(ctx context.Context, how os.Signal) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.server
+	if s == nil {
+		return errors.New("pgtest: postgres does not run")
+	}
+	if err := s.cmd.Process.Signal(how); err != nil {
+		if !errors.Is(err, os.ErrProcessDone) {
+			return fmt.Errorf("pgtest: %w", err)
+		}
+		<-s.ended
+		c.server = nil
+		return c.failed("postgres had ended by itself", s.err)
+	}
+	select {
+	case <-s.ended:
+		c.server = nil
+		return nil
+	case <-ctx.Done():
+		return c.failed("postgres has not ended yet", ctx.Err())
+	}
+}
+
+// StartAgain starts the server after Crash or Stop, with the same data and the
+// same URL. It returns when the server takes connections. It is an error if the
+// server runs, also if it has ended by itself and nobody has called Stop.
+func (c *Cluster) StartAgain(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return errors.New("pgtest: the cluster is closed")
+	case c.server != nil:
+		return errors.New("pgtest: postgres runs already")
+	}
+	return c.start(ctx, func() error { return nil })
+}
+
+// Close ends the server if it runs and removes the cluster's folder. It is safe
+// to repeat: later calls do nothing.
+func (c *Cluster) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil
+	}
+	c.closed = true
+	if c.server != nil {
+		c.server.kill()
+		c.server = nil
+	}
+	err := os.RemoveAll(c.dir)
+	if c.guard != nil {
+		c.guard.dismiss()
+	}
+	if err != nil {
+		return fmt.Errorf("pgtest: %w", err)
+	}
+	return nil
+}
+
+// kill ends the server one way or the other.
+func (s *server) kill() {
+	s.cmd.Process.Signal(immediate) //nolint:errcheck // it may have ended
+	select {
+	case <-s.ended:
+	case <-time.After(closeTimeout):
+		s.cmd.Process.Kill() //nolint:errcheck // it may have ended
+		<-s.ended
+	}
+}
+
+// make fills the folder and starts the server for the first time.
+func (c *Cluster) make(ctx context.Context) error {
+	if err := c.as.own(c.dir); err != nil {
+		return fmt.Errorf("pgtest: %w", err)
+	}
+	err := c.run(ctx, "initdb", "--pgdata="+c.data(), "--username=postgres", "--auth=trust",
+		"--encoding=UTF8", "--locale=C", "--no-sync")
+	if err != nil {
+		return err
+	}
+	if c.guard, err = c.watch(ctx); err != nil {
+		return err
+	}
+	return c.start(ctx, func() (err error) {
+		c.port, err = freePort()
+		return err
+	})
+}
+
+func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
+func (c *Cluster) log() string  { return filepath.Join(c.dir, "log") }
+
+// start starts the server, and tries again while somebody else has its port.
+// It calls before ahead of each try, which may choose another port.
+func (c *Cluster) start(ctx context.Context, before func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for try := 1; ; try++ {
+		if err := before(); err != nil {
+			return err
+		}
+		s, err := c.launch(ctx)
+		if err == nil {
+			c.server = s
+			return nil
+		}
+		if try == portTries || !strings.Contains(err.Error(), "could not create any TCP/IP sockets") {
+			return err
+		}
+		select {
+		case <-time.After(portPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// launch runs the server as a child of this process, without a shell or pg_ctl
+// in between, and waits until it takes connections.
+func (c *Cluster) launch(ctx context.Context) (*server, error) {
+	log, err := os.Create(c.log())
+	if err != nil {
+		return nil, fmt.Errorf("pgtest: %w", err)
+	}
+	defer log.Close() //nolint:errcheck // the server writes to its own copy
+	cmd := c.command(context.WithoutCancel(ctx), "postgres", "-D", c.data(), "-p", strconv.Itoa(c.port),
+		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+		"-c", "shared_buffers=64MB", "-c", "max_connections=100")
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("pgtest: %w", err)
+	}
+	s := &server{cmd: cmd, ended: make(chan struct{})}
+	go func() {
+		s.err = cmd.Wait()
+		close(s.ended)
+	}()
+	tick := time.NewTicker(readyPause)
+	defer tick.Stop()
+	for !c.ready(cmd.Process.Pid) {
+		select {
+		case <-tick.C:
+		case <-s.ended:
+			return nil, c.failed("postgres does not start", s.err)
+		case <-ctx.Done():
+			s.kill()
+			return nil, c.failed("postgres has not started in time", ctx.Err())
+		}
+	}
+	return s, nil
+}
+
+// ready reads what pg_ctl reads too. Unlike a connection it cannot meet another
+// server on the same port.
+func (c *Cluster) ready(pid int) bool {
+	text, err := os.ReadFile(filepath.Join(c.data(), "postmaster.pid"))
+	if err != nil {
+		return false
+	}
+	lines := strings.Split(string(text), "\n")
+	return len(lines) > 7 && lines[0] == strconv.Itoa(pid) && strings.TrimSpace(lines[7]) == "ready"
+}
+
+// failed is an error with the end of the server's log.
+func (c *Cluster) failed(what string, err error) error {
+	if err == nil {
+		err = errors.New("without an error")
+	}
+	log, _ := os.ReadFile(c.log()) // nothing to add if there is none
+	return fmt.Errorf("pgtest: %s: %w%s", what, err, tail(log))
+}
+
+// tail is the last lines of a log, each after a line break.
+func tail(log []byte) string {
+	lines := strings.Split(string(bytes.TrimSpace(log)), "\n")
+	if lines[0] == "" {
+		return ""
+	}
+	return "\n\t" + strings.Join(lines[max(0, len(lines)-logLines):], "\n\t")
+}
+
+// run runs one of PostgreSQL's programs to its end.
+func (c *Cluster) run(ctx context.Context, program string, args ...string) error {
+	_, err := c.output(ctx, program, args...)
+	return err
+}
+
+func (c *Cluster) output(ctx context.Context, program string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	out, err := c.command(ctx, program, args...).CombinedOutput()
+	if ctx.Err() != nil {
+		err = ctx.Err() // not that it was killed
+	}
+	if err != nil {
+		return "", fmt.Errorf("pgtest: %s: %w%s", program, err, tail(out))
+	}
+	return string(out), nil
+}
+
+// command is a program of PostgreSQL's, as the server's user and out of reach of
+// the terminal. Variables such as PGHOST and PGOPTIONS are kept from it. Some
+// systems have the clients, such as createdb, elsewhere, in PATH.
+func (c *Cluster) command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	path := filepath.Join(c.bin, program)
+	if _, err := os.Stat(path); err != nil {
+		path = program
+	}
+	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // the installed PostgreSQL, with our own arguments
+	cmd.Dir = c.dir                                // ours may be closed to the server's user
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "PG") })
+	cmd.Env = append(cmd.Env, "LC_ALL=C", "HOME="+c.dir)
+	cmd.WaitDelay = time.Second // initdb's own children keep its output open
+	c.as.detach(cmd)
+	return cmd
+}
+
+// guard is a shell that ends the server and removes the folder when this process
+// is gone without having said so: nobody else holds the other end of its pipe.
+// Unlike Linux's Pdeathsig it works on every Unix, does not depend on a thread,
+// and cleans up. A negative number in postmaster.pid is no postmaster's; the
+// file is gone when the server has ended.
+type guard struct {
+	cmd  *exec.Cmd
+	pipe io.WriteCloser
+}
+
+const guardScript = `
+read -r line && exit
+PATH=$PATH:/usr/bin:/bin
+pidfile=$1/data/postmaster.pid
+if read -r pid <"$pidfile"; then
+	case $pid in
+	'' | *[!0-9]*) ;;
+	*)
+		kill -QUIT "$pid"
+		tries=0
+		while [ -e "$pidfile" ] && [ $tries -lt 100 ]; do
+			sleep 0.1
+			tries=$((tries + 1))
+		done
+		;;
+	esac
+fi
+rm -rf "$1"
+`
+
+func (c *Cluster) watch(ctx context.Context) (*guard, error) {
+	cmd := c.command(context.WithoutCancel(ctx), "/bin/sh", "-c", guardScript, "sh", c.dir)
+	cmd.Dir = "/"
+	pipe, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("pgtest: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("pgtest: %w", err)
+	}
+	return &guard{cmd, pipe}, nil
+}
+
+// dismiss ends the guard and has it do nothing. If it was killed, there is
+// nothing to do either.
+func (g *guard) dismiss() {
+	io.WriteString(g.pipe, "\n") //nolint:errcheck // see above
+	g.pipe.Close()
+	g.cmd.Wait() //nolint:errcheck // see above
+}
+
+// freePort is a port below those that systems give to outgoing connections. One
+// of these could take the port while the server is down: even a client that
+// dials it then may, by meeting itself.
+func freePort() (int, error) {
+	var err error
+	for range portTries {
+		port := 20000 + rand.IntN(12000)
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			l.Close() //nolint:errcheck // nothing is lost
+			return port, nil
+		}
+	}
+	return 0, fmt.Errorf("pgtest: no free port: %w", err)
+}
+
+var version = regexp.MustCompile(`\d+(\.\d+)?`)
+
+// find returns the folder of the server's programs: the first one in path, a
+// list such as $PATH, or else the one of the highest version among patterns.
+func find(path string, patterns []string) (string, error) {
+	for _, dir := range filepath.SplitList(path) {
+		if filepath.IsAbs(dir) && holdsServer(dir) {
+			return dir, nil
+		}
+	}
+	best, found := "", -1.0
+	for _, pattern := range patterns {
+		dirs, _ := filepath.Glob(pattern) // our patterns are valid
+		for _, dir := range dirs {
+			// The last number: the folder above may have one too.
+			numbers := version.FindAllString(dir, -1)
+			number := 0.0
+			if len(numbers) > 0 {
+				number, _ = strconv.ParseFloat(numbers[len(numbers)-1], 64) // digits
+			}
+			if cmp.Compare(number, found) > 0 && holdsServer(dir) {
+				best, found = dir, number
+			}
+		}
+	}
+	if best == "" {
+		return "", fmt.Errorf("%w: no initdb and postgres in PATH, nor in the usual folders such as /usr/lib/postgresql/*/bin", ErrNotInstalled)
+	}
+	return best, nil
+}
+
+// holdsServer says that a folder has what a cluster is made with.
+func holdsServer(dir string) bool {
+	for _, program := range []string{"initdb", "postgres"} {
+		info, err := os.Stat(filepath.Join(dir, program)) //nolint:gosec // a folder of the user's PATH
+		if err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
+			return false
+		}
+	}
+	return true
+}
