@@ -1,0 +1,246 @@
+package delivery_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
+	"github.com/sparkloop-go/sparkloop/sparklooptest"
+)
+
+// keeper is an engine without a database.
+type keeper struct {
+	mu     sync.Mutex
+	known  []string
+	swept  []string
+	tidied [][2]time.Time
+	err    error
+}
+
+func (k *keeper) Missing(_ context.Context, ts []sparkloop.Tracking) ([]sparkloop.Tracking, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(ts), func(t sparkloop.Tracking) bool { return slices.Contains(k.known, t.Key()) }), k.err
+}
+
+func (k *keeper) Sweep(_ context.Context, ts []sparkloop.Tracking) (int, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, t := range ts {
+		k.known, k.swept = append(k.known, t.Key()), append(k.swept, t.Key())
+	}
+	return len(ts), k.err
+}
+
+func (k *keeper) Tidy(_ context.Context, confirmedBefore, horizon time.Time) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.tidied = append(k.tidied, [2]time.Time{confirmedBefore, horizon})
+	return k.err
+}
+
+func (k *keeper) enqueue(t sparkloop.Tracking) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.known = append(k.known, t.Key())
+}
+
+func (k *keeper) fail(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.err = err
+}
+
+// source is a merchant's orders.
+type source struct {
+	mu     sync.Mutex
+	orders []sparkloop.Tracking
+	since  []time.Duration // how long ago
+	fail   func() error
+}
+
+func (s *source) ask(_ context.Context, since time.Time) ([]sparkloop.Tracking, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.since = append(s.since, time.Since(since).Round(time.Second))
+	if s.fail != nil {
+		return nil, s.fail()
+	}
+	return s.orders, nil
+}
+
+func (s *source) breaks(fail func() error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = fail
+}
+
+func (s *source) has(orders ...sparkloop.Tracking) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.orders = append(s.orders, orders...)
+}
+
+func (s *source) asked() []time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.since)
+}
+
+func order(n int) sparkloop.Tracking {
+	return sparkloop.Tracking{Offer: "offer_x", Submission: fmt.Sprint("submission_", n)}
+}
+
+// background runs a process's Background until the test ends.
+func background(t *testing.T, row delivery.Row, k *keeper, o outbox.Options) {
+	t.Helper()
+	p := process(t, row, sparklooptest.NewServer(t).Client(), o)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { p.Background(ctx, k) })
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+	})
+}
+
+// pass lets time pass, and then all that is to be done by then be done.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func TestTheSourceIsSwept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		k := new(keeper)
+		s := &source{orders: []sparkloop.Tracking{order(1), {}, order(2), {Offer: "../.."}, order(2), order(3)}}
+		k.enqueue(order(1))
+		background(t, new(memory), k, outbox.Options{Source: s.ask, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		pass(500 * time.Millisecond)
+		k.enqueue(order(3)) // its handler was about to
+		pass(time.Second)
+		assert.Equal(t, []string{order(2).Key()}, k.swept)
+		assert.Contains(t, log.String(), `msg="sparkloop outbox: the source had conversions that nobody enqueued" swept=1`)
+		assert.Contains(t, log.String(), `invalid=1`)
+		assert.Equal(t, []sparkloop.Tracking{order(1), {}, order(2), {Offer: "../.."}, order(2), order(3)}, s.orders, "the caller's own")
+
+		for n := range 2000 {
+			s.has(order(10 + n))
+		}
+		pass(time.Hour + 2*time.Second)
+		assert.Len(t, k.swept, 2001)
+	})
+}
+
+func TestSinceWhenTheSourceIsAsked(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	synctest.Test(t, func(t *testing.T) {
+		s := new(source)
+		background(t, new(memory), new(keeper), outbox.Options{Source: s.ask, Logger: quiet})
+		pass(150 * time.Minute)
+		assert.Equal(t, []time.Duration{45 * day, 25 * time.Hour, 25 * time.Hour}, s.asked())
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s := new(source)
+		background(t, new(memory), new(keeper), outbox.Options{Source: s.ask, SourceEvery: 6 * time.Hour, Keep: 2 * day, Logger: quiet})
+		pass(7 * time.Hour)
+		assert.Equal(t, []time.Duration{day, day}, s.asked(), "never of what may be forgotten already")
+	})
+}
+
+func TestProcessesShareTheSweeps(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		row, s := new(memory), new(source)
+		for range 4 {
+			background(t, row, new(keeper), outbox.Options{Source: s.ask, Logger: quiet})
+			pass(time.Second)
+		}
+		assert.Len(t, s.asked(), 4, "each of them at its opening")
+		pass(10*time.Hour + time.Minute)
+		assert.Len(t, s.asked(), 4+10)
+	})
+}
+
+func TestASourceThatFailsIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		k := new(keeper)
+		s := &source{orders: []sparkloop.Tracking{order(1)}, fail: func() error { return errors.New("no connection") }}
+		background(t, new(memory), k, outbox.Options{Source: s.ask, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		pass(90 * time.Second)
+		s.breaks(func() error { panic("a nil map") })
+		pass(time.Minute)
+		s.breaks(nil)
+		pass(time.Minute)
+		assert.Len(t, s.asked(), 4)
+		assert.Equal(t, []string{order(1).Key()}, k.swept)
+		assert.Contains(t, log.String(), "no connection")
+		assert.Contains(t, log.String(), "the source panicked: a nil map")
+	})
+}
+
+func TestADatabaseThatFailsIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		row, k := new(memory), &keeper{err: errors.New("disk on fire")}
+		s := &source{orders: []sparkloop.Tracking{order(1)}}
+		background(t, row, k, outbox.Options{Source: s.ask, Logger: quiet})
+		pass(90 * time.Second)
+		assert.Len(t, s.asked(), 2)
+		k.fail(nil)
+		row.fail(errors.New("disk on fire"))
+		pass(time.Minute)
+		assert.Equal(t, []string{order(1).Key()}, k.swept)
+		row.fail(nil)
+		pass(2 * time.Minute)
+		assert.Len(t, s.asked(), 4, "until it is noted that it was done")
+	})
+}
+
+func TestTidyingUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := new(keeper)
+		background(t, new(memory), k, outbox.Options{Keep: 10 * 24 * time.Hour, RetryMax: 2 * time.Hour, Logger: quiet})
+		start := time.Now()
+		pass(150 * time.Second)
+		require.Len(t, k.tidied, 3)
+		assert.Equal(t, [2]time.Time{start.AddDate(0, 0, -10), start.Add(2*time.Hour + time.Minute)}, k.tidied[0])
+	})
+}
+
+// A clock that is set back by a year must not stop what is done every hour.
+func TestAClockThatIsSetBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k, s := new(keeper), new(source)
+		var back atomic.Int64
+		background(t, new(memory), k, outbox.Options{
+			Source: s.ask, Logger: quiet, Now: func() time.Time { return time.Now().Add(-time.Duration(back.Load())) },
+		})
+		pass(time.Minute)
+		back.Store(int64(365 * 24 * time.Hour))
+		pass(time.Hour + time.Minute)
+		assert.Len(t, s.asked(), 3)
+		assert.GreaterOrEqual(t, len(k.tidied), 60)
+	})
+}

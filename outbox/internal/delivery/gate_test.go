@@ -1,0 +1,287 @@
+package delivery_test
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
+	"github.com/sparkloop-go/sparkloop/sparklooptest"
+)
+
+// story is an API and two processes on one row.
+type story struct {
+	t        *testing.T
+	api      *sparklooptest.Server
+	row      *memory
+	one, two *delivery.Policy
+	log      bytes.Buffer
+	paused   []error
+	clicks   int64
+}
+
+func tell(t *testing.T, two func(api *sparklooptest.Server) *sparkloop.Client) *story {
+	s := &story{t: t, api: sparklooptest.NewServer(t, sparklooptest.WithRateLimit(0, 0)), row: new(memory)}
+	o := outbox.Options{
+		Logger:   slog.New(slog.NewTextHandler(&s.log, nil)),
+		OnPaused: func(reason error) { s.paused = append(s.paused, reason) },
+	}
+	s.one = process(t, s.row, s.api.Client(), o)
+	s.two = process(t, s.row, two(s.api), o)
+	return s
+}
+
+func same(api *sparklooptest.Server) *sparkloop.Client { return api.Client() }
+
+// fresh is a conversion that is not known yet.
+func (s *story) fresh() outbox.Entry {
+	s.clicks++
+	_, tracking := s.api.Click("", "https://shop.example/")
+	return entry(s.clicks, tracking)
+}
+
+func (s *story) sent(p *delivery.Policy, e outbox.Entry) bool {
+	return p.Deliver(s.t.Context(), e).Sent
+}
+
+func (s *story) stats(p *delivery.Policy) (stats outbox.Stats) {
+	require.NoError(s.t, p.Paused(s.t.Context(), &stats))
+	return stats
+}
+
+// untilProbe waits for the next probe's time.
+func (s *story) untilProbe(p *delivery.Policy) time.Duration {
+	wait, probing, err := p.Ready(s.t.Context())
+	require.NoError(s.t, err)
+	require.True(s.t, probing)
+	time.Sleep(wait)
+	return wait
+}
+
+func TestTheQueuePausesAndGoesOnByItself(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := tell(t, same)
+		s.api.Fail(sparklooptest.Status(503, `{"error":"Overloaded"}`), -1)
+		start := time.Now()
+		require.True(t, s.sent(s.one, s.fresh()))
+		assert.Zero(t, s.stats(s.one).PausedSince)
+		require.True(t, s.sent(s.one, s.fresh()))
+		assert.Len(t, s.paused, 1)
+		for _, p := range []*delivery.Policy{s.one, s.two} {
+			assert.True(t, start.Equal(s.stats(p).PausedSince))
+			assert.Contains(t, s.stats(p).PausedReason, "503 Overloaded")
+			assert.False(t, s.sent(p, s.fresh()), "in neither process")
+		}
+
+		for n := range 12 {
+			wait := s.untilProbe(s.two)
+			most := min(5*time.Minute, 5*time.Second<<n)
+			assert.GreaterOrEqual(t, wait, most/2-time.Millisecond)
+			assert.LessOrEqual(t, wait, most)
+			sent := make(chan bool)
+			for _, p := range []*delivery.Policy{s.one, s.two, s.one, s.two} {
+				e := s.fresh()
+				go func() { sent <- s.sent(p, e) }()
+			}
+			probes := 0
+			for range 4 {
+				if <-sent {
+					probes++
+				}
+			}
+			assert.Equal(t, 1, probes, "one at a time")
+		}
+		assert.Len(t, s.api.Requests(), 2+12)
+		assert.True(t, start.Equal(s.stats(s.one).PausedSince))
+
+		s.api.Fail(sparklooptest.Fault{}, 0)
+		s.untilProbe(s.two)
+		for range 3 {
+			assert.True(t, s.sent(s.two, s.fresh()))
+			assert.True(t, s.sent(s.one, s.fresh()))
+		}
+		assert.Zero(t, s.stats(s.one).PausedSince)
+		assert.Len(t, s.paused, 1, "said once")
+		assert.Equal(t, 1, strings.Count(s.log.String(), "outbox: paused"))
+		assert.Equal(t, 1, strings.Count(s.log.String(), "outbox: going on"))
+	})
+}
+
+func TestAProbeFailsForAnotherReason(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := tell(t, same)
+		s.api.Fail(sparklooptest.Status(503, ""), 2)
+		s.api.Fail(sparklooptest.Reset(), -1)
+		s.sent(s.one, s.fresh())
+		s.sent(s.one, s.fresh())
+		since := s.stats(s.one).PausedSince
+		s.untilProbe(s.one)
+		assert.True(t, s.sent(s.one, s.fresh()))
+		assert.Equal(t, since, s.stats(s.two).PausedSince)
+		assert.NotContains(t, s.stats(s.two).PausedReason, "503")
+		assert.Len(t, s.paused, 1)
+	})
+}
+
+func TestANoEndsThePauseToo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := tell(t, same)
+		s.api.Fail(sparklooptest.Reset(), 2)
+		s.sent(s.one, s.fresh())
+		s.sent(s.one, s.fresh())
+		s.untilProbe(s.one)
+		v := s.one.Deliver(t.Context(), entry(99, sparkloop.Tracking{Offer: "offer_x", Submission: "submission_y"}))
+		assert.Equal(t, outbox.Dead, v.Entry.State)
+		assert.Zero(t, s.stats(s.one).PausedSince)
+	})
+}
+
+// What says nothing about SparkLoop being back does not end the pause; the next
+// probe comes all the same.
+func TestAProbeThatIsLostIsFollowedByAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := tell(t, same)
+		s.api.Fail(sparklooptest.Reset(), 2)
+		s.sent(s.one, s.fresh())
+		s.sent(s.one, s.fresh())
+		s.untilProbe(s.one)
+		s.api.Fail(sparklooptest.Status(429, ""), 1)
+		assert.True(t, s.sent(s.one, s.fresh()))
+		assert.NotZero(t, s.stats(s.one).PausedSince)
+		assert.LessOrEqual(t, s.untilProbe(s.one), 20*time.Second)
+		assert.True(t, s.sent(s.two, s.fresh()))
+		assert.Zero(t, s.stats(s.one).PausedSince)
+	})
+}
+
+func TestOneThatAlwaysFailsHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := tell(t, same)
+		poison := s.fresh()
+		for range 50 {
+			s.api.Fail(sparklooptest.Status(500, ""), 1)
+			v := s.one.Deliver(t.Context(), poison)
+			poison = v.Entry
+			require.True(t, v.Sent)
+			if poison.Attempts%10 == 0 {
+				require.True(t, s.sent(s.one, s.fresh()))
+			}
+		}
+		assert.Zero(t, s.stats(s.one).PausedSince)
+		assert.Empty(t, s.paused)
+	})
+}
+
+func TestFailuresThatAreNotAlikeDoNotPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := tell(t, same)
+		for _, f := range []sparklooptest.Fault{
+			sparklooptest.Status(500, ""), sparklooptest.Reset(), sparklooptest.HTMLPage(), sparklooptest.Status(403, "<html>"),
+			sparklooptest.Status(401, ""), sparklooptest.Status(408, ""), sparklooptest.Status(429, ""), sparklooptest.Status(429, ""),
+		} {
+			s.api.Fail(f, 1)
+			require.True(t, s.sent(s.one, s.fresh()))
+		}
+		assert.Zero(t, s.stats(s.one).PausedSince)
+	})
+}
+
+func TestA401PausesItsOwnProcessAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := tell(t, func(api *sparklooptest.Server) *sparkloop.Client {
+			c, err := sparkloop.New("old-key", sparkloop.WithRateLimit(0, 0), sparkloop.WithHTTPClient(inMemory(api)))
+			require.NoError(t, err)
+			return c
+		})
+		good, bad := s.one, s.two
+		require.True(t, s.sent(bad, s.fresh()))
+		require.True(t, s.sent(bad, s.fresh()))
+		assert.Len(t, s.paused, 1)
+		require.ErrorIs(t, s.paused[0], sparkloop.ErrUnauthorized)
+		assert.Contains(t, s.stats(bad).PausedReason, "401")
+		assert.False(t, s.sent(bad, s.fresh()))
+		assert.Zero(t, s.stats(good).PausedSince)
+		assert.True(t, s.sent(good, s.fresh()))
+
+		last := time.Duration(0)
+		for range 10 {
+			last = s.untilProbe(bad)
+			v := bad.Deliver(t.Context(), s.fresh())
+			assert.True(t, v.Sent)
+			assert.Less(t, time.Until(v.Entry.DueAt), 6*time.Second, "another process may have the right key")
+			assert.False(t, s.sent(bad, s.fresh()), "one at a time")
+		}
+		assert.Greater(t, last, 2*time.Minute)
+
+		// The account takes this key now: whatever else comes, it is no 401.
+		s.untilProbe(bad)
+		s.api.Fail(sparklooptest.Status(200, `{"message":"Conversion tracked successfully"}`), 2)
+		assert.True(t, s.sent(bad, s.fresh()))
+		assert.Zero(t, s.stats(bad).PausedSince)
+		assert.True(t, s.sent(bad, s.fresh()))
+		assert.Equal(t, 1, strings.Count(s.log.String(), "outbox: going on"))
+	})
+}
+
+// An outage ends, and this process's key is refused: the others go on.
+func TestA401EndsThePauseOfAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := tell(t, same)
+		s.api.Fail(sparklooptest.Reset(), 2)
+		s.api.Fail(sparklooptest.Status(401, ""), 2)
+		s.sent(s.one, s.fresh())
+		s.sent(s.one, s.fresh())
+		s.untilProbe(s.one)
+		s.sent(s.one, s.fresh())
+		assert.Zero(t, s.stats(s.two).PausedSince)
+		s.sent(s.one, s.fresh())
+		assert.NotZero(t, s.stats(s.one).PausedSince)
+		assert.Zero(t, s.stats(s.two).PausedSince)
+		assert.True(t, s.sent(s.two, s.fresh()))
+	})
+}
+
+func TestAPauseOutlivesTheProcesses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := tell(t, same)
+		s.api.Fail(sparklooptest.Reset(), 2)
+		s.sent(s.one, s.fresh())
+		s.sent(s.one, s.fresh())
+		next := process(t, s.row, s.api.Client(), outbox.Options{Logger: quiet})
+		assert.False(t, s.sent(next, s.fresh()))
+		s.untilProbe(next)
+		assert.True(t, s.sent(next, s.fresh()))
+	})
+}
+
+func TestAPauseThatAWrongClockWroteIsProbedAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := tell(t, same)
+		wrong := process(t, s.row, s.api.Client(), outbox.Options{
+			Logger: quiet, Now: func() time.Time { return time.Now().AddDate(1, 0, 0) },
+		})
+		s.api.Fail(sparklooptest.Reset(), 2)
+		s.sent(wrong, s.fresh())
+		s.sent(wrong, s.fresh())
+		assert.True(t, s.sent(s.one, s.fresh()))
+		assert.Zero(t, s.stats(s.one).PausedSince)
+	})
+}

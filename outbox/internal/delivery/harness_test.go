@@ -1,0 +1,74 @@
+package delivery_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
+	"github.com/sparkloop-go/sparkloop/sparklooptest"
+)
+
+// memory is a shared row without a database.
+type memory struct {
+	mu       sync.Mutex
+	text     string
+	revision int64
+	ahead    time.Duration // of the real clock
+	gone     error
+}
+
+func (m *memory) Load(ctx context.Context) (string, int64, time.Time, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.text, m.revision, time.Now().Add(m.ahead), errors.Join(m.gone, ctx.Err())
+}
+
+func (m *memory) Swap(ctx context.Context, revision int64, text string) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := errors.Join(m.gone, ctx.Err()); err != nil || revision != m.revision {
+		return false, err
+	}
+	m.text, m.revision = text, m.revision+1
+	return true, nil
+}
+
+func (m *memory) shift(ahead time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ahead = ahead
+}
+
+func (m *memory) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.gone = err
+}
+
+// process is one process's policy on a row.
+func process(t *testing.T, row delivery.Row, c *sparkloop.Client, o outbox.Options) *delivery.Policy {
+	t.Helper()
+	o, err := delivery.Complete(o)
+	require.NoError(t, err)
+	p, err := delivery.New(c, o, row)
+	require.NoError(t, err)
+	return p
+}
+
+// entry is a conversion that was enqueued just now.
+func entry(id int64, tracking sparkloop.Tracking) outbox.Entry {
+	return outbox.Entry{ID: id, Tracking: tracking, State: outbox.Pending, EnqueuedAt: time.Now()}
+}
+
+// inMemory is a way to the API without a socket.
+func inMemory(api *sparklooptest.Server) *http.Client {
+	return &http.Client{Transport: api.Transport()}
+}

@@ -1,0 +1,65 @@
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/sparkloop-go/sparkloop/outbox"
+)
+
+const (
+	lifetime = 45 * 24 * time.Hour // in which SparkLoop takes a confirmation
+	day      = 24 * time.Hour
+	shortest = 2 * day
+)
+
+// Complete fills in the defaults and refuses what makes no sense.
+func Complete(o outbox.Options) (outbox.Options, error) {
+	if o.Workers == 0 {
+		o.Workers = 4
+	}
+	if o.RetryMax > 0 && o.RetryMin == 0 {
+		o.RetryMin = min(o.RetryMax, 5*time.Second)
+	}
+	if o.RetryMax == 0 {
+		o.RetryMax = max(o.RetryMin, time.Hour)
+	}
+	for _, d := range []struct {
+		name     string
+		value    *time.Duration
+		fallback time.Duration
+	}{
+		{"RetryMin", &o.RetryMin, 5 * time.Second},
+		{"RetryMax", &o.RetryMax, 0},
+		{"Keep", &o.Keep, 60 * day},
+		{"SourceEvery", &o.SourceEvery, time.Hour},
+	} {
+		if *d.value < 0 {
+			return o, fmt.Errorf("outbox.Options.%s: %s is negative", d.name, *d.value)
+		}
+		if *d.value == 0 {
+			*d.value = d.fallback
+		}
+	}
+	switch {
+	case o.Workers > 1000:
+		return o, fmt.Errorf("outbox.Options.Workers: %d is more than 1000", o.Workers)
+	case o.RetryMin < time.Millisecond || o.RetryMax < o.RetryMin:
+		return o, fmt.Errorf("outbox.Options.RetryMin and RetryMax: %s and %s are not a pause of at least 1ms and a longer one", o.RetryMin, o.RetryMax)
+	case o.RetryMax > lifetime:
+		return o, fmt.Errorf("outbox.Options.RetryMax: %s is longer than the 45 days that a conversion lives", o.RetryMax)
+	case o.Keep < shortest:
+		return o, fmt.Errorf("outbox.Options.Keep: %s is less than two days: what was confirmed would be enqueued again", o.Keep)
+	case o.Source == nil && o.SourceEvery != time.Hour:
+		return o, errors.New("outbox.Options.SourceEvery without a Source")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o, nil
+}

@@ -1,0 +1,78 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Row is the one row that all processes on a queue share: a text that is read
+// and replaced whole.
+type Row interface {
+	// Load returns the text ("" at first), its revision, and the time on the
+	// clock that all processes have in common.
+	Load(ctx context.Context) (text string, revision int64, now time.Time, err error)
+	// Swap replaces the text if it still has that revision, and says whether
+	// it did.
+	Swap(ctx context.Context, revision int64, text string) (bool, error)
+}
+
+// shared is what stands in the row. Fields may be added, never changed: an
+// older program drops those that it does not know.
+type shared struct {
+	// Next is the next free slot of the rate limit, and Hold until when nobody
+	// may send after a 429: microseconds on the common clock.
+	Next int64 `json:"next,omitempty"`
+	Hold int64 `json:"hold,omitempty"`
+
+	// Pause is nil while the queue delivers.
+	Pause *pause `json:"pause,omitempty"`
+
+	// Swept is when the last complete sweep of the source began, in seconds.
+	Swept int64 `json:"swept,omitempty"`
+}
+
+// sharedError is the database's failure, not SparkLoop's.
+type sharedError struct{ err error }
+
+func (e *sharedError) Error() string { return "the queue's shared row: " + e.err.Error() }
+func (e *sharedError) Unwrap() error { return e.err }
+
+func load(ctx context.Context, r Row) (shared, int64, time.Time, error) {
+	var s shared
+	text, revision, now, err := r.Load(ctx)
+	if err == nil && text != "" {
+		err = json.Unmarshal([]byte(text), &s)
+	}
+	if err != nil {
+		return shared{}, 0, time.Time{}, &sharedError{err}
+	}
+	return s, revision, now, nil
+}
+
+// update changes the row, again and again until nobody else changed it
+// meanwhile. change returns false to leave it as it is.
+func update(ctx context.Context, r Row, change func(s *shared, now time.Time) bool) error {
+	for {
+		s, revision, now, err := load(ctx, r)
+		if err != nil {
+			return err
+		}
+		if !change(&s, now) {
+			return nil
+		}
+		text, err := json.Marshal(s)
+		if err != nil {
+			return &sharedError{fmt.Errorf("cannot be written: %w", err)}
+		}
+		switch swapped, err := r.Swap(ctx, revision, string(text)); {
+		case err != nil:
+			return &sharedError{err}
+		case swapped:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+	}
+}
