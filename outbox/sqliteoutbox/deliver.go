@@ -1,0 +1,181 @@
+package sqliteoutbox
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
+)
+
+const (
+	// lease is how long a claim holds. It is longer than a delivery takes.
+	lease = 25 * time.Second
+	// pollSoon and pollIdle bound the time between two looks for what other
+	// processes and transactions have enqueued.
+	pollSoon = 2 * time.Millisecond
+	pollIdle = time.Second
+)
+
+// start lets the workers begin.
+func (q *Outbox) start() {
+	calls, abort := context.WithCancel(context.Background())
+	running, stop := context.WithCancel(calls)
+	q.stop, q.abort = stop, abort
+	if q.o.Workers < 0 {
+		abort()
+		close(q.stopped)
+		return
+	}
+	var work sync.WaitGroup
+	work.Go(func() { q.dispatch(running, calls) })
+	work.Go(func() { q.policy.Background(running, engine{q}) })
+	go func() {
+		work.Wait()
+		abort()
+		close(q.stopped)
+	}()
+}
+
+// rouse has the dispatcher look for work now and, as a transaction may still
+// have to be committed, soon again.
+func (q *Outbox) rouse() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// dispatch claims one conversion after the other and has up to Workers of them
+// delivered at a time, until running ends. It returns when all of them are done.
+func (q *Outbox) dispatch(running, calls context.Context) {
+	var work sync.WaitGroup
+	defer work.Wait()
+	free := make(chan struct{}, q.o.Workers)
+	poll := pollSoon
+	failing := false
+	for {
+		select {
+		case free <- struct{}{}:
+		case <-running.Done():
+			return
+		}
+		e, probing, wait, err := q.next(running)
+		if running.Err() != nil {
+			return
+		}
+		if failing != (err != nil) {
+			failing = err != nil
+			q.logDatabase(err)
+		}
+		if err == nil && wait == 0 {
+			poll = pollSoon
+			work.Go(func() {
+				defer func() { <-free }()
+				q.deliver(calls, e)
+				q.rouse()
+			})
+			if probing {
+				work.Wait() // one at a time
+			}
+			continue
+		}
+		<-free
+		if err != nil {
+			wait, poll = pollIdle, pollIdle
+		}
+		timer := time.NewTimer(min(wait, poll))
+		select {
+		case <-timer.C:
+			poll = min(2*poll, pollIdle)
+		case <-q.wake:
+			poll = pollSoon
+		case <-running.Done():
+		}
+		timer.Stop()
+	}
+}
+
+func (q *Outbox) logDatabase(err error) {
+	if err == nil {
+		q.o.Logger.Warn("sqliteoutbox: the database is back")
+		return
+	}
+	q.o.Logger.Warn("sqliteoutbox: no delivery: the database cannot be used", slog.Any("error", err))
+}
+
+// next claims a conversion, or says how long there is nothing to do.
+func (q *Outbox) next(ctx context.Context) (e outbox.Entry, probing bool, wait time.Duration, err error) {
+	now := q.o.Now()
+	e, found, err := q.first(ctx, "state = 0 ORDER BY due LIMIT 1")
+	if err != nil || !found {
+		return e, false, pollIdle, err
+	}
+	wait, probing, err = q.policy.Ready(ctx)
+	if err != nil || wait > 0 {
+		return e, probing, wait, err
+	}
+	if probing {
+		e, found, err = q.first(ctx, "state = 0 AND (claimed = 0 OR due <= ?) ORDER BY due LIMIT 1", now.UnixMilli())
+		if err != nil || !found {
+			return e, probing, pollIdle, err
+		}
+	} else if e.DueAt.After(now) {
+		return e, probing, e.DueAt.Sub(now), nil
+	}
+	until := now.Add(lease)
+	n, err := q.db.exec(ctx, "UPDATE sparkloop_conversions SET claimed = 1, due = ? WHERE id = ? AND state = 0 AND due = ?",
+		until.UnixMilli(), e.ID, e.DueAt.UnixMilli())
+	if err == nil && n == 0 {
+		wait = pollSoon // another process was faster
+	}
+	e.DueAt = until
+	return e, probing, wait, err
+}
+
+// deliver asks SparkLoop about a claimed conversion and stores what it says.
+// When the database fails just then it tries again for as long as the claim
+// holds; after that somebody asks again, which is safe.
+func (q *Outbox) deliver(ctx context.Context, claimed outbox.Entry) {
+	v := q.policy.Deliver(ctx, claimed)
+	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease)
+	defer cancel()
+	for {
+		n, err := q.record(record, claimed, v)
+		if err == nil {
+			if n > 0 && v.Sent {
+				q.policy.Stored(record, v.Entry)
+			}
+			return
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+			if ctx.Err() == nil {
+				continue
+			}
+		case <-record.Done():
+		}
+		q.o.Logger.Warn("sqliteoutbox: an answer could not be stored; SparkLoop will be asked again",
+			slog.String("conversion", claimed.Tracking.Key()), slog.Any("error", err))
+		return
+	}
+}
+
+// record stores a verdict. SparkLoop's answer is stored whoever holds the claim
+// by now, anything else only by its holder.
+func (q *Outbox) record(ctx context.Context, claimed outbox.Entry, v delivery.Verdict) (int64, error) {
+	e := v.Entry
+	if e.State != outbox.Pending {
+		state, err := number(e.State)
+		if err != nil {
+			return 0, err
+		}
+		return q.db.exec(ctx, `UPDATE sparkloop_conversions SET state = ?, attempts = ?, reason = ?, finished = ?, claimed = 0
+			WHERE id = ? AND state = 0`, state, e.Attempts, e.Reason, e.FinishedAt.UnixMilli(), e.ID)
+	}
+	return q.db.exec(ctx, `UPDATE sparkloop_conversions SET due = ?, attempts = ?, reason = ?, claimed = 0
+		WHERE id = ? AND state = 0 AND claimed = 1 AND due = ?`,
+		e.DueAt.UnixMilli(), e.Attempts, e.Reason, e.ID, claimed.DueAt.UnixMilli())
+}

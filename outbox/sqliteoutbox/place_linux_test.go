@@ -1,0 +1,28 @@
+package sqliteoutbox_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/sqliteoutbox"
+	"github.com/sparkloop-go/sparkloop/sparklooptest"
+)
+
+// Linux has memory mounted there.
+func TestTheLogIsWarnedOfAFileThatARestartErases(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("/dev/shm", "sparkloop-") //nolint:usetesting // that is the place to test
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
+	var log logged
+	q, err := sqliteoutbox.Open(t.Context(), filepath.Join(dir, "queue.db"), sparklooptest.NewServer(t).Client(),
+		outbox.Options{Logger: log.logger()})
+	require.NoError(t, err)
+	assert.Contains(t, log.String(), `level=WARN msg="sqliteoutbox: the file is on tmpfs, which is memory: put it on a volume" path=`+dir)
+	require.NoError(t, q.Close(t.Context()))
+}

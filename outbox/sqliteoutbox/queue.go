@@ -1,0 +1,174 @@
+package sqliteoutbox
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"iter"
+	"math"
+	"time"
+
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox"
+)
+
+// Stats implements [outbox.Queue].
+func (q *Outbox) Stats(ctx context.Context) (outbox.Stats, error) {
+	s, err := q.stats(ctx)
+	if err != nil {
+		return outbox.Stats{}, fmt.Errorf("sqliteoutbox: stats: %w", err)
+	}
+	return s, nil
+}
+
+func (q *Outbox) stats(ctx context.Context) (outbox.Stats, error) {
+	now := q.o.Now().UTC()
+	s := outbox.Stats{Time: now}
+	if err := q.policy.Paused(ctx, &s); err != nil {
+		return s, err
+	}
+	var oldest, died sql.NullInt64
+	_, err := q.db.query(ctx, func(scan func(...any) error) error {
+		return scan(&s.Pending, &oldest, &s.Confirmed, &s.Dead, &s.Expired, &died, &s.Swept)
+	}, `SELECT
+		(SELECT count(*) FROM sparkloop_conversions WHERE state = 0),
+		(SELECT enqueued FROM sparkloop_conversions WHERE id = (SELECT min(+id) FROM sparkloop_conversions WHERE state = 0)),
+		(SELECT count(*) FROM sparkloop_conversions WHERE state > 0 AND state = 1),
+		(SELECT count(*) FROM sparkloop_conversions WHERE state > 0 AND state = 2),
+		(SELECT count(*) FROM sparkloop_conversions WHERE state > 0 AND state = 3),
+		(SELECT max(finished) FROM sparkloop_conversions WHERE state > 0 AND state IN (2, 3)),
+		(SELECT count(*) FROM sparkloop_conversions WHERE swept > 0)`)
+	if err != nil {
+		return s, err
+	}
+	s.OldestPending, s.LastDied = at(oldest.Int64), at(died.Int64)
+	return s, q.byHour(ctx, now, &s.ConfirmedByHour)
+}
+
+// byHour counts the confirmations in each of the hours that end at now.
+func (q *Outbox) byHour(ctx context.Context, now time.Time, hours *[24]int) error {
+	_, err := q.db.query(ctx, func(scan func(...any) error) error {
+		var ago, n int
+		err := scan(&ago, &n)
+		if err == nil {
+			hours[len(hours)-1-ago] = n
+		}
+		return err
+	}, `SELECT (?1 - finished) / 3600000 AS ago, count(*) FROM sparkloop_conversions
+		WHERE state > 0 AND +state = 1 AND finished > ?1 - 86400000 AND finished <= ?1 GROUP BY ago`, now.UnixMilli())
+	return err
+}
+
+// List implements [outbox.Queue].
+func (q *Outbox) List(ctx context.Context, s outbox.State) iter.Seq2[outbox.Entry, error] {
+	return func(yield func(outbox.Entry, error) bool) {
+		state, err := number(s)
+		before := int64(math.MaxInt64)
+		for err == nil {
+			var page []outbox.Entry
+			page, err = q.find(ctx, inState(state)+" AND id < ? ORDER BY id DESC LIMIT 100", before)
+			if err != nil || len(page) == 0 {
+				break
+			}
+			for _, e := range page {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			before = page[len(page)-1].ID
+		}
+		if err != nil {
+			yield(outbox.Entry{}, fmt.Errorf("sqliteoutbox: list: %w", err))
+		}
+	}
+}
+
+// Lookup implements [outbox.Queue].
+func (q *Outbox) Lookup(ctx context.Context, t sparkloop.Tracking) (outbox.Entry, bool, error) {
+	e, found, err := q.first(ctx, "offer = ? AND submission = ?", t.Offer, t.Submission)
+	if err != nil {
+		err = fmt.Errorf("sqliteoutbox: look up %s: %w", t.Key(), err)
+	}
+	return e, found, err
+}
+
+const redrive = "UPDATE sparkloop_conversions SET state = 0, due = ?, attempts = 0, finished = 0, claimed = 0 WHERE "
+
+// Redrive implements [outbox.Queue].
+func (q *Outbox) Redrive(ctx context.Context, ids ...int64) (int, error) {
+	n := 0
+	for _, id := range ids {
+		one, err := q.db.exec(ctx, redrive+"id = ? AND state IN (2, 3)", q.o.Now().UnixMilli(), id)
+		if err != nil {
+			return n, fmt.Errorf("sqliteoutbox: redrive %d: %w", id, err)
+		}
+		n += int(one)
+	}
+	q.rouse()
+	return n, nil
+}
+
+// RedriveAll implements [outbox.Queue].
+func (q *Outbox) RedriveAll(ctx context.Context, s outbox.State) (int, error) {
+	state, err := number(s)
+	if err == nil && s != outbox.Dead && s != outbox.Expired {
+		err = fmt.Errorf("what is %s cannot be redriven", s)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("sqliteoutbox: redrive: %w", err)
+	}
+	n, err := q.db.exec(ctx, redrive+inState(state), q.o.Now().UnixMilli())
+	if err != nil {
+		return 0, fmt.Errorf("sqliteoutbox: redrive all: %w", err)
+	}
+	q.rouse()
+	return int(n), nil
+}
+
+// engine is what the queue does for delivery.Policy.Background.
+type engine struct{ q *Outbox }
+
+func (g engine) Missing(ctx context.Context, ts []sparkloop.Tracking) ([]sparkloop.Tracking, error) {
+	var missing []sparkloop.Tracking
+	for _, t := range ts {
+		switch _, known, err := g.q.Lookup(ctx, t); {
+		case err != nil:
+			return nil, err
+		case !known:
+			missing = append(missing, t)
+		}
+	}
+	return missing, nil
+}
+
+func (g engine) Sweep(ctx context.Context, ts []sparkloop.Tracking) (int, error) {
+	swept := 0
+	for _, t := range ts {
+		stored, err := g.q.enqueue(t, true, func(query string, args ...any) (int64, error) {
+			return g.q.db.exec(ctx, query, args...)
+		})
+		if err != nil {
+			return swept, err
+		}
+		if stored {
+			swept++
+		}
+	}
+	return swept, nil
+}
+
+func (g engine) Tidy(ctx context.Context, confirmedBefore, horizon time.Time) error {
+	for {
+		n, err := g.q.db.exec(ctx, `DELETE FROM sparkloop_conversions WHERE id IN
+			(SELECT id FROM sparkloop_conversions WHERE state > 0 AND +state = 1 AND finished < ? LIMIT 500)`, confirmedBefore.UnixMilli())
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+	}
+	_, err := g.q.db.exec(ctx, "UPDATE sparkloop_conversions SET due = ?, claimed = 0 WHERE state = 0 AND due > ?",
+		g.q.o.Now().UnixMilli(), horizon.UnixMilli())
+	return err
+}

@@ -1,0 +1,150 @@
+package sqliteoutbox
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// version is the schema that this program makes. A change adds, so that an
+// older program runs on a newer schema as long as that one's minimum allows it.
+const version = 1
+
+// Times are unix milliseconds on the queue's clock, but for captured, which is
+// in seconds; 0 is none. States are in the order of states. A conversion that is
+// being delivered is claimed, until due.
+const schema = `
+CREATE TABLE sparkloop_outbox (
+	id       INTEGER PRIMARY KEY CHECK (id = 1),
+	version  INTEGER NOT NULL,
+	minimum  INTEGER NOT NULL,
+	revision INTEGER NOT NULL DEFAULT 0,
+	shared   TEXT    NOT NULL DEFAULT ''
+);
+INSERT INTO sparkloop_outbox (id, version, minimum) VALUES (1, 1, 1);
+CREATE TABLE sparkloop_conversions (
+	id         INTEGER PRIMARY KEY,
+	offer      TEXT    NOT NULL,
+	submission TEXT    NOT NULL,
+	captured   INTEGER NOT NULL,
+	enqueued   INTEGER NOT NULL,
+	state      INTEGER NOT NULL DEFAULT 0,
+	due        INTEGER NOT NULL,
+	claimed    INTEGER NOT NULL DEFAULT 0,
+	attempts   INTEGER NOT NULL DEFAULT 0,
+	reason     TEXT    NOT NULL DEFAULT '',
+	finished   INTEGER NOT NULL DEFAULT 0,
+	swept      INTEGER NOT NULL DEFAULT 0,
+	UNIQUE (offer, submission)
+);
+CREATE INDEX sparkloop_conversions_due ON sparkloop_conversions (due) WHERE state = 0;
+CREATE INDEX sparkloop_conversions_state ON sparkloop_conversions (state) WHERE state > 0;
+CREATE INDEX sparkloop_conversions_finished ON sparkloop_conversions (finished, state) WHERE state > 0;
+CREATE INDEX sparkloop_conversions_swept ON sparkloop_conversions (swept) WHERE swept > 0;
+`
+
+// openFile opens the pool for a file of our own.
+func openFile(path string) (*sql.DB, error) {
+	if err := checkFile(path); err != nil {
+		return nil, err
+	}
+	name := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}
+	if !strings.HasPrefix(name.Path, "/") {
+		name.Path = "/" + name.Path // C:/...
+	}
+	return sql.Open("sqlite", name.String()+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate")
+}
+
+// checkFile says in clear words why a file cannot be ours, where SQLite would
+// say "unable to open database file".
+func checkFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the caller's own path
+	if err != nil {
+		return fmt.Errorf("the file cannot be written; its folder must exist and let this process write: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	const magic = "SQLite format 3\x00"
+	head := make([]byte, len(magic))
+	switch n, err := io.ReadFull(f, head); {
+	case n == 0 && errors.Is(err, io.EOF):
+		return nil // new
+	case err != nil || !bytes.Equal(head, []byte(magic)):
+		return fmt.Errorf("%s is not a SQLite database; it is left as it is: give another path", path)
+	}
+	return nil
+}
+
+// prepare makes the tables, brings them up to date, or only checks them.
+func prepare(ctx context.Context, db *sql.DB, noMigrate bool) error {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer conn.Close() //nolint:errcheck // it goes back to the pool
+	if err := conn.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(new(string)); err != nil {
+		return fmt.Errorf("it cannot be used as a SQLite database: %w", err)
+	}
+	if noMigrate {
+		return check(ctx, conn)
+	}
+	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return fmt.Errorf("it cannot be written: %w", err)
+	}
+	err = migrate(ctx, conn)
+	end := "COMMIT"
+	if err != nil {
+		end = "ROLLBACK"
+	}
+	if _, endErr := conn.ExecContext(context.WithoutCancel(ctx), end); err == nil {
+		err = endErr
+	}
+	if err != nil {
+		return err
+	}
+	return check(ctx, conn)
+}
+
+func migrate(ctx context.Context, conn *sql.Conn) error {
+	have, _, err := versions(ctx, conn)
+	if err != nil || have > 0 {
+		return err
+	}
+	if _, err := conn.ExecContext(ctx, schema); err != nil {
+		return fmt.Errorf("make the tables: %w", err)
+	}
+	return nil
+}
+
+// check refuses a schema that this program cannot work with.
+func check(ctx context.Context, conn *sql.Conn) error {
+	have, minimum, err := versions(ctx, conn)
+	switch {
+	case err != nil:
+		return err
+	case have == 0:
+		return errors.New("the tables are missing and NoMigrate is set: open it once without NoMigrate")
+	case have < version:
+		return fmt.Errorf("the tables are of version %d, this program needs %d, and NoMigrate is set: open it once without NoMigrate", have, version)
+	case minimum > version:
+		return fmt.Errorf("the tables are of version %d, for programs from version %d on, and this one is of version %d: use a newer one", have, minimum, version)
+	}
+	return nil
+}
+
+// versions returns those of the schema that is there, 0 if there is none.
+func versions(ctx context.Context, conn *sql.Conn) (have, minimum int, err error) {
+	var tables int
+	err = conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'sparkloop_outbox'").Scan(&tables)
+	if err != nil || tables == 0 {
+		return 0, 0, err
+	}
+	err = conn.QueryRowContext(ctx, "SELECT version, minimum FROM sparkloop_outbox").Scan(&have, &minimum)
+	return have, minimum, err
+}

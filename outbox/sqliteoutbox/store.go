@@ -1,0 +1,152 @@
+package sqliteoutbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox"
+)
+
+const insert = `INSERT INTO sparkloop_conversions (offer, submission, captured, enqueued, due, swept)
+	VALUES (?1, ?2, ?3, ?4, ?4, ?5) ON CONFLICT (offer, submission) DO NOTHING`
+
+// Enqueue implements [outbox.Queue]. It takes well under a millisecond on a
+// local disk. A full disk, a lost database and a lock that is held for too long
+// are errors, after which nothing is stored and the call may be repeated.
+func (q *Outbox) Enqueue(ctx context.Context, t sparkloop.Tracking) error {
+	_, err := q.enqueue(t, false, func(query string, args ...any) (int64, error) {
+		return q.db.exec(ctx, query, args...)
+	})
+	return err
+}
+
+// EnqueueTx is Enqueue as a part of tx, a transaction of the database that
+// was given to [OpenDB]: the conversion is stored if tx is committed. It is
+// delivered within a second after that.
+func (q *Outbox) EnqueueTx(ctx context.Context, tx *sql.Tx, t sparkloop.Tracking) error {
+	if tx == nil {
+		return errors.New("sqliteoutbox: enqueue: the transaction is nil")
+	}
+	_, err := q.enqueue(t, false, func(query string, args ...any) (int64, error) {
+		return execIn(ctx, tx, query, args...)
+	})
+	return err
+}
+
+// enqueue stores a conversion by exec, and says whether it was new.
+func (q *Outbox) enqueue(t sparkloop.Tracking, swept bool, exec func(query string, args ...any) (int64, error)) (stored bool, err error) {
+	if t.IsZero() {
+		return false, nil
+	}
+	if err := t.Validate(); err != nil {
+		return false, fmt.Errorf("sqliteoutbox: enqueue: %w", err)
+	}
+	var captured int64
+	if !t.CapturedAt.IsZero() {
+		captured = t.CapturedAt.Unix()
+	}
+	n, err := exec(insert, t.Offer, t.Submission, captured, q.o.Now().UnixMilli(), swept)
+	if err != nil {
+		return false, fmt.Errorf("sqliteoutbox: enqueue %s: %w", t.Key(), err)
+	}
+	q.rouse()
+	return n > 0, nil
+}
+
+// states are in the order of their numbers in the database.
+var states = []outbox.State{outbox.Pending, outbox.Confirmed, outbox.Dead, outbox.Expired}
+
+func number(s outbox.State) (int, error) {
+	for n := range states {
+		if states[n] == s {
+			return n, nil
+		}
+	}
+	return 0, fmt.Errorf("%q is no state", s)
+}
+
+// inState is the condition for a state's number, in words that let SQLite use the
+// partial indexes: to it, state = 1 alone does not imply state > 0. A +state
+// elsewhere leaves the index on the state aside, for the one on the time.
+func inState(state int) string {
+	if state == 0 {
+		return "state = 0"
+	}
+	return "state > 0 AND state = " + strconv.Itoa(state)
+}
+
+const columns = "id, offer, submission, captured, enqueued, state, due, attempts, reason, finished"
+
+// scanEntry reads columns.
+func scanEntry(scan func(...any) error) (outbox.Entry, error) {
+	var e outbox.Entry
+	var state int
+	var captured, enqueued, due, finished int64
+	err := scan(&e.ID, &e.Tracking.Offer, &e.Tracking.Submission, &captured, &enqueued, &state, &due, &e.Attempts, &e.Reason, &finished)
+	if err != nil {
+		return outbox.Entry{}, err
+	}
+	if state < 0 || state >= len(states) {
+		return outbox.Entry{}, fmt.Errorf("the state of conversion %d is %d, which this version does not know", e.ID, state)
+	}
+	e.State, e.EnqueuedAt = states[state], at(enqueued)
+	if captured != 0 {
+		e.Tracking.CapturedAt = time.Unix(captured, 0).UTC()
+	}
+	if e.State == outbox.Pending {
+		e.DueAt = at(due)
+	} else {
+		e.FinishedAt = at(finished)
+	}
+	return e, nil
+}
+
+// find reads the entries that a condition picks.
+func (q *Outbox) find(ctx context.Context, condition string, args ...any) ([]outbox.Entry, error) {
+	var found []outbox.Entry
+	_, err := q.db.query(ctx, func(scan func(...any) error) error {
+		e, err := scanEntry(scan)
+		found = append(found, e)
+		return err
+	}, "SELECT "+columns+" FROM sparkloop_conversions WHERE "+condition, args...)
+	return found, err
+}
+
+// first is find for one entry.
+func (q *Outbox) first(ctx context.Context, condition string, args ...any) (e outbox.Entry, found bool, err error) {
+	all, err := q.find(ctx, condition, args...)
+	if err != nil || len(all) == 0 {
+		return outbox.Entry{}, false, err
+	}
+	return all[0], true, nil
+}
+
+func at(milliseconds int64) time.Time {
+	if milliseconds == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(milliseconds).UTC()
+}
+
+// row is the queue's shared row, see delivery.Row. The common clock is the
+// machine's.
+type row struct{ db *database }
+
+func (r row) Load(ctx context.Context) (text string, revision int64, now time.Time, err error) {
+	n, err := r.db.query(ctx, func(scan func(...any) error) error { return scan(&text, &revision) },
+		"SELECT shared, revision FROM sparkloop_outbox")
+	if err == nil && n != 1 {
+		err = errors.New("sparkloop_outbox has no row")
+	}
+	return text, revision, time.Now(), err
+}
+
+func (r row) Swap(ctx context.Context, revision int64, text string) (bool, error) {
+	n, err := r.db.exec(ctx, "UPDATE sparkloop_outbox SET shared = ?, revision = revision + 1 WHERE revision = ?", text, revision)
+	return n == 1, err
+}
