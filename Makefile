@@ -22,7 +22,7 @@ QUICKSTART_SAYS := Confirmed
 title = @printf '\n== %s\n' '$(1)'
 each  = @for module in $(MODULES); do echo "-- $$module"; (cd "$$module" && $(1)); done
 
-.PHONY: help test lint fuzz bench cover check gofmt vet tidy build quickstart shop oldest-go
+.PHONY: help test lint fuzz bench chaos cover check gofmt vet tidy api build quickstart shop oldest-go
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,7 +51,7 @@ cover: ## Measure the statement coverage of the root package and internal/
 # calls it a failure (golang/go#75804).
 check: FUZZTIME  := 30000x
 check: TESTFLAGS := -race -shuffle=on
-check: gofmt vet tidy lint test cover fuzz build quickstart shop oldest-go ## All that CI runs
+check: gofmt vet tidy api lint test cover fuzz build quickstart shop oldest-go ## All that CI runs
 	@printf '\nAll checks passed.\n'
 
 gofmt: ## Show what gofmt would change
@@ -65,6 +65,10 @@ vet: ## Run go vet over every module
 tidy: ## Show what go mod tidy would change
 	$(call title,go mod tidy -diff)
 	$(call each,go mod tidy -diff)
+
+api: ## Show what changed in the exported API
+	$(call title,The exported API beside .ci/api.txt)
+	@.ci/api
 
 build: ## Build every example, into .cache/examples/
 	$(call title,go build of the examples)

@@ -100,10 +100,10 @@ func (q *Outbox) dispatch(running, calls context.Context) {
 
 func (q *Outbox) logDatabase(err error) {
 	if err == nil {
-		q.o.Logger.Warn("sqliteoutbox: the database is back")
+		q.o.Logger.Warn("sparkloop outbox: the database is back")
 		return
 	}
-	q.o.Logger.Warn("sqliteoutbox: no delivery: the database cannot be used", slog.Any("error", err))
+	q.o.Logger.Warn("sparkloop outbox: no delivery: the database cannot be used", slog.Any("error", err))
 }
 
 // next claims a conversion, or says how long there is nothing to do.
@@ -157,7 +157,7 @@ func (q *Outbox) deliver(ctx context.Context, claimed outbox.Entry) {
 			}
 		case <-record.Done():
 		}
-		q.o.Logger.Warn("sqliteoutbox: an answer could not be stored; SparkLoop will be asked again",
+		q.o.Logger.Warn("sparkloop outbox: an answer could not be stored; SparkLoop will be asked again",
 			slog.String("conversion", claimed.Tracking.Key()), slog.Any("error", err))
 		return
 	}

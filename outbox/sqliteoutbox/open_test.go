@@ -39,7 +39,7 @@ func TestOpenSaysWhatIsWrongWithAPath(t *testing.T) {
 		q, err := sqliteoutbox.Open(t.Context(), path, c, outbox.Options{})
 		assert.Nil(t, q)
 		assert.ErrorContains(t, err, want, path)
-		assert.ErrorContains(t, err, "sqliteoutbox: open", path)
+		assert.ErrorContains(t, err, "sparkloop outbox: open", path)
 	}
 	left, err := os.ReadFile(text)
 	require.NoError(t, err)
@@ -69,7 +69,7 @@ func TestOpenDBRefusesAnotherDatabase(t *testing.T) {
 	db := sql.OpenDB(unreachable{})
 	t.Cleanup(func() { assert.NoError(t, db.Close()) })
 	_, err := sqliteoutbox.OpenDB(t.Context(), db, sparklooptest.NewServer(t).Client(), outbox.Options{})
-	require.ErrorContains(t, err, "sqliteoutbox: open: connect: no such host")
+	require.ErrorContains(t, err, "sparkloop outbox: open: connect: no such host")
 }
 
 // unreachable is a driver whose database cannot be reached.

@@ -23,6 +23,6 @@ func TestTheLogIsWarnedOfAFileThatARestartErases(t *testing.T) {
 	q, err := sqliteoutbox.Open(t.Context(), filepath.Join(dir, "queue.db"), sparklooptest.NewServer(t).Client(),
 		outbox.Options{Logger: log.logger()})
 	require.NoError(t, err)
-	assert.Contains(t, log.String(), `level=WARN msg="sqliteoutbox: the file is on tmpfs, which is memory: put it on a volume" path=`+dir)
+	assert.Contains(t, log.String(), `level=WARN msg="sparkloop outbox: the file is on tmpfs, which is memory: put it on a volume" path=`+dir)
 	require.NoError(t, q.Close(t.Context()))
 }

@@ -16,7 +16,7 @@ import (
 func (q *Outbox) Stats(ctx context.Context) (outbox.Stats, error) {
 	s, err := q.stats(ctx)
 	if err != nil {
-		return outbox.Stats{}, fmt.Errorf("sqliteoutbox: stats: %w", err)
+		return outbox.Stats{}, fmt.Errorf("sparkloop outbox: stats: %w", err)
 	}
 	return s, nil
 }
@@ -78,7 +78,7 @@ func (q *Outbox) List(ctx context.Context, s outbox.State) iter.Seq2[outbox.Entr
 			before = page[len(page)-1].ID
 		}
 		if err != nil {
-			yield(outbox.Entry{}, fmt.Errorf("sqliteoutbox: list: %w", err))
+			yield(outbox.Entry{}, fmt.Errorf("sparkloop outbox: list: %w", err))
 		}
 	}
 }
@@ -87,7 +87,7 @@ func (q *Outbox) List(ctx context.Context, s outbox.State) iter.Seq2[outbox.Entr
 func (q *Outbox) Lookup(ctx context.Context, t sparkloop.Tracking) (outbox.Entry, bool, error) {
 	e, found, err := q.first(ctx, "offer = ? AND submission = ?", t.Offer, t.Submission)
 	if err != nil {
-		err = fmt.Errorf("sqliteoutbox: look up %s: %w", t.Key(), err)
+		err = fmt.Errorf("sparkloop outbox: look up %s: %w", t.Key(), err)
 	}
 	return e, found, err
 }
@@ -100,7 +100,7 @@ func (q *Outbox) Redrive(ctx context.Context, ids ...int64) (int, error) {
 	for _, id := range ids {
 		one, err := q.db.exec(ctx, redrive+"id = ? AND state IN (2, 3)", q.o.Now().UnixMilli(), id)
 		if err != nil {
-			return n, fmt.Errorf("sqliteoutbox: redrive %d: %w", id, err)
+			return n, fmt.Errorf("sparkloop outbox: redrive %d: %w", id, err)
 		}
 		n += int(one)
 	}
@@ -115,11 +115,11 @@ func (q *Outbox) RedriveAll(ctx context.Context, s outbox.State) (int, error) {
 		err = fmt.Errorf("what is %s cannot be redriven", s)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("sqliteoutbox: redrive: %w", err)
+		return 0, fmt.Errorf("sparkloop outbox: redrive: %w", err)
 	}
 	n, err := q.db.exec(ctx, redrive+inState(state), q.o.Now().UnixMilli())
 	if err != nil {
-		return 0, fmt.Errorf("sqliteoutbox: redrive all: %w", err)
+		return 0, fmt.Errorf("sparkloop outbox: redrive all: %w", err)
 	}
 	q.rouse()
 	return int(n), nil

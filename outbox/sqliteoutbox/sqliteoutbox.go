@@ -64,19 +64,19 @@ var _ outbox.Queue = (*Outbox)(nil)
 // unreadable to this one.
 func Open(ctx context.Context, path string, c *sparkloop.Client, o outbox.Options) (*Outbox, error) {
 	if path == "" || path == ":memory:" || strings.HasPrefix(path, "file:") {
-		return nil, fmt.Errorf("sqliteoutbox: open: %q is not the path of a file: give one on a disk that lasts, and nothing of a connection string", path)
+		return nil, fmt.Errorf("sparkloop outbox: open: %q is not the path of a file: give one on a disk that lasts, and nothing of a connection string", path)
 	}
 	absolute, err := filepath.Abs(path) // the working folder may change
 	if err != nil {
-		return nil, fmt.Errorf("sqliteoutbox: open: %w", err)
+		return nil, fmt.Errorf("sparkloop outbox: open: %w", err)
 	}
 	db, err := openFile(absolute)
 	if err != nil {
-		return nil, fmt.Errorf("sqliteoutbox: open: %w", err)
+		return nil, fmt.Errorf("sparkloop outbox: open: %w", err)
 	}
 	q, err := open(ctx, &database{path: absolute, db: db}, c, o)
 	if err != nil {
-		return nil, fmt.Errorf("sqliteoutbox: open %s: %w", path, errors.Join(err, db.Close()))
+		return nil, fmt.Errorf("sparkloop outbox: open %s: %w", path, errors.Join(err, db.Close()))
 	}
 	q.warnOfPlace(absolute)
 	return q, nil
@@ -98,11 +98,11 @@ func Open(ctx context.Context, path string, c *sparkloop.Client, o outbox.Option
 // For the rest see [Open].
 func OpenDB(ctx context.Context, db *sql.DB, c *sparkloop.Client, o outbox.Options) (*Outbox, error) {
 	if db == nil {
-		return nil, errors.New("sqliteoutbox: open: the database is nil")
+		return nil, errors.New("sparkloop outbox: open: the database is nil")
 	}
 	q, err := open(ctx, &database{db: db}, c, o)
 	if err != nil {
-		return nil, fmt.Errorf("sqliteoutbox: open: %w", err)
+		return nil, fmt.Errorf("sparkloop outbox: open: %w", err)
 	}
 	q.warnOfSettings(ctx)
 	return q, nil
@@ -135,7 +135,7 @@ func (q *Outbox) Close(ctx context.Context) error {
 	select {
 	case <-q.stopped:
 	case <-ctx.Done():
-		err = fmt.Errorf("sqliteoutbox: close: deliveries were broken off: %w", ctx.Err())
+		err = fmt.Errorf("sparkloop outbox: close: deliveries were broken off: %w", ctx.Err())
 		q.abort()
 		select {
 		case <-q.stopped: // what was under way is due again at once
@@ -151,14 +151,14 @@ func (q *Outbox) warnOfSettings(ctx context.Context) {
 	var seq, busy int
 	var name, file string
 	if err := q.db.db.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&busy); err == nil && busy == 0 {
-		q.o.Logger.WarnContext(ctx, "sqliteoutbox: the database's connections have no busy_timeout: "+
+		q.o.Logger.WarnContext(ctx, "sparkloop outbox: the database's connections have no busy_timeout: "+
 			"the application's writes will fail with SQLITE_BUSY while the queue writes")
 	}
 	if err := q.db.db.QueryRowContext(ctx, "PRAGMA database_list").Scan(&seq, &name, &file); err != nil {
 		return
 	}
 	if file == "" {
-		q.o.Logger.WarnContext(ctx, "sqliteoutbox: the database is in memory: conversions end with the process")
+		q.o.Logger.WarnContext(ctx, "sparkloop outbox: the database is in memory: conversions end with the process")
 		return
 	}
 	q.warnOfPlace(file)
@@ -166,6 +166,6 @@ func (q *Outbox) warnOfSettings(ctx context.Context) {
 
 func (q *Outbox) warnOfPlace(path string) {
 	if what := volatile(path); what != "" {
-		q.o.Logger.Warn("sqliteoutbox: the file is on "+what+": put it on a volume", slog.String("path", path))
+		q.o.Logger.Warn("sparkloop outbox: the file is on "+what+": put it on a volume", slog.String("path", path))
 	}
 }

@@ -30,7 +30,7 @@ func (q *Outbox) Enqueue(ctx context.Context, t sparkloop.Tracking) error {
 // delivered within a second after that.
 func (q *Outbox) EnqueueTx(ctx context.Context, tx *sql.Tx, t sparkloop.Tracking) error {
 	if tx == nil {
-		return errors.New("sqliteoutbox: enqueue: the transaction is nil")
+		return errors.New("sparkloop outbox: enqueue: the transaction is nil")
 	}
 	_, err := q.enqueue(t, false, func(query string, args ...any) (int64, error) {
 		return execIn(ctx, tx, query, args...)
@@ -44,7 +44,7 @@ func (q *Outbox) enqueue(t sparkloop.Tracking, swept bool, exec func(query strin
 		return false, nil
 	}
 	if err := t.Validate(); err != nil {
-		return false, fmt.Errorf("sqliteoutbox: enqueue: %w", err)
+		return false, fmt.Errorf("sparkloop outbox: enqueue: %w", err)
 	}
 	var captured int64
 	if !t.CapturedAt.IsZero() {
@@ -52,7 +52,7 @@ func (q *Outbox) enqueue(t sparkloop.Tracking, swept bool, exec func(query strin
 	}
 	n, err := exec(insert, t.Offer, t.Submission, captured, q.o.Now().UnixMilli(), swept)
 	if err != nil {
-		return false, fmt.Errorf("sqliteoutbox: enqueue %s: %w", t.Key(), err)
+		return false, fmt.Errorf("sparkloop outbox: enqueue %s: %w", t.Key(), err)
 	}
 	q.rouse()
 	return n > 0, nil

@@ -1,0 +1,148 @@
+package riveroutbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/sparkloop-go/sparkloop"
+)
+
+const (
+	kind  = "sparkloop_conversion" // of our jobs
+	queue = "sparkloop"            // which they are in, in River's sense
+
+	// sweptKey marks, in a job's metadata, that only the source brought it in.
+	sweptKey = "sparkloop_swept"
+)
+
+// known is when River's unique index finds a conversion by its key. All states
+// are in unique_states, so that is always.
+const known = ` unique_key IS NOT NULL AND unique_states IS NOT NULL AND {schema}.river_job_state_in_bitmask(unique_states, state) `
+
+// insert leaves a job that is there already without a lock on it. River's own
+// insert locks it until the caller's transaction ends, and with it whatever
+// River wants to write in the same batch. Who works finds the new job by polling:
+// a NOTIFY could fail the caller's commit.
+const insert = `
+	INSERT INTO {schema}.river_job
+		(args, created_at, kind, max_attempts, metadata, queue, scheduled_at, state, unique_key, unique_states)
+	SELECT args, {now}, '` + kind + `', 32767, $3::text::jsonb, '` + queue + `', {now}, 'available'::{schema}.river_job_state,
+		convert_to((args->>'offer') || '/' || (args->>'submission'), 'UTF8'), B'11111111'
+	FROM (SELECT unnest($2::text[])::jsonb AS args) AS given
+	ON CONFLICT (unique_key) WHERE` + known + `DO NOTHING`
+
+// statement puts the schema and the queue's clock, which is the first argument,
+// into the text of a statement.
+func (o *Outbox) statement(text string) string {
+	return strings.ReplaceAll(in(o.schema, text), "{now}", "coalesce($1::timestamptz, now())")
+}
+
+// now is a statement's first argument: nil for the database's clock.
+func (o *Outbox) now() *time.Time {
+	if o.stub == nil {
+		return nil
+	}
+	now := o.stub().UTC()
+	return &now
+}
+
+// Enqueue implements [outbox.Queue].
+func (o *Outbox) Enqueue(ctx context.Context, t sparkloop.Tracking) error {
+	return o.enqueue(ctx, o.pool, t)
+}
+
+// EnqueueTx is Enqueue as a part of the caller's transaction: the conversion is
+// stored if that commits. It may be of another pool on the same database, with
+// the same rights.
+//
+// It is one INSERT, for which Open has checked what can be checked. If it still
+// fails, PostgreSQL refuses whatever else comes in the transaction. A savepoint
+// saves the order then, and [outbox.Options.Source] the conversion:
+//
+//	sp, err := tx.Begin(ctx) // a savepoint
+//	if err != nil {
+//		return err
+//	}
+//	if err := box.EnqueueTx(ctx, sp, tracking); err != nil {
+//		log.Print(err)
+//		err = sp.Rollback(ctx)
+//	} else {
+//		err = sp.Commit(ctx)
+//	}
+//	if err != nil {
+//		return err
+//	}
+//	return tx.Commit(ctx)
+//
+// Where another transaction has just enqueued the same conversion, it waits for
+// that one to end.
+func (o *Outbox) EnqueueTx(ctx context.Context, tx pgx.Tx, t sparkloop.Tracking) error {
+	if tx == nil {
+		return errors.New("sparkloop outbox: enqueue: the transaction is nil")
+	}
+	return o.enqueue(ctx, tx, t)
+}
+
+func (o *Outbox) enqueue(ctx context.Context, db execer, t sparkloop.Tracking) error {
+	if t.IsZero() {
+		return nil
+	}
+	if _, err := o.store(ctx, db, "{}", t); err != nil {
+		return fmt.Errorf("sparkloop outbox: enqueue %s: %w", t.Key(), err)
+	}
+	return nil
+}
+
+type execer interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
+// store returns how many of ts are new.
+func (o *Outbox) store(ctx context.Context, db execer, metadata string, ts ...sparkloop.Tracking) (int, error) {
+	args := make([]string, len(ts))
+	for i, t := range ts {
+		if err := t.Validate(); err != nil {
+			return 0, err
+		}
+		text, err := json.Marshal(t)
+		if err != nil {
+			return 0, err
+		}
+		args[i] = string(text)
+	}
+	tag, err := db.Exec(ctx, o.statement(insert), o.now(), args, metadata)
+	return int(tag.RowsAffected()), err
+}
+
+// Missing is for the policy's sweep.
+func (s sweeper) Missing(ctx context.Context, ts []sparkloop.Tracking) ([]sparkloop.Tracking, error) {
+	byKey := make(map[string]sparkloop.Tracking, len(ts))
+	keys := make([]string, len(ts))
+	for i, t := range ts {
+		keys[i] = t.Key()
+		byKey[keys[i]] = t
+	}
+	rows, err := s.pool.Query(ctx, s.statement(`
+		SELECT key FROM unnest($1::text[]) AS key
+		WHERE NOT EXISTS (SELECT FROM {schema}.river_job WHERE unique_key = convert_to(key, 'UTF8') AND`+known+`)`), keys)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (sparkloop.Tracking, error) {
+		var key string
+		err := row.Scan(&key)
+		return byKey[key], err
+	})
+}
+
+// Sweep is for the policy's sweep.
+func (s sweeper) Sweep(ctx context.Context, ts []sparkloop.Tracking) (int, error) {
+	return s.store(ctx, s.pool, `{"`+sweptKey+`": true}`, ts...)
+}

@@ -1,0 +1,176 @@
+package riveroutbox
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkloop-go/sparkloop/internal/pgtest"
+	"github.com/sparkloop-go/sparkloop/outbox"
+)
+
+func TestMigrateFromSeveralProcesses(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	errs := make(chan error)
+	const processes = 6
+	for range processes {
+		go func() { errs <- Migrate(t.Context(), pool, "") }()
+	}
+	for range processes {
+		assert.NoError(t, <-errs)
+	}
+	assert.Equal(t, riverVersion(), one[int](t, pool, `SELECT count(*) FROM {schema}.river_migration`))
+	assert.Equal(t, schemaVersion, one[int](t, pool, `SELECT version FROM {schema}.sparkloop_outbox`))
+	require.NoError(t, Migrate(t.Context(), pool, ""), "safe to repeat")
+	require.NoError(t, Migrate(t.Context(), pool, "another_one"))
+	require.NoError(t, check(t.Context(), pool, "another_one"))
+}
+
+func TestMigrateFromAnEarlierRiver(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	const done = 5 // schema, and four of River's
+	for _, step := range steps(defaultSchema)[:done] {
+		exec(t, pool, step)
+	}
+	_, err := Open(t.Context(), pool, newAPI(t).Client(), quick(func(o *Options) { o.NoMigrate = true }))
+	require.ErrorContains(t, err, "there is no table sparkloop.sparkloop_outbox: run Migrate, or what MigrationSQL returns")
+	openBox(t, pool, newAPI(t).Client(), quick())
+}
+
+// role makes one that may log in and nothing else, and returns a pool for it.
+func role(t *testing.T, admin *pgxpool.Pool, url, name string) *pgxpool.Pool {
+	t.Helper()
+	name += "_" + admin.Config().ConnConfig.Database // roles are the cluster's
+	exec(t, admin, "CREATE ROLE "+name+" LOGIN")
+	return poolOn(t, url, func(c *pgxpool.Config) { c.ConnConfig.User = name })
+}
+
+// runScript is what psql -f does.
+func runScript(t *testing.T, pool *pgxpool.Pool, script string) {
+	t.Helper()
+	conn, err := pool.Acquire(t.Context())
+	require.NoError(t, err)
+	defer conn.Release()
+	_, err = conn.Conn().PgConn().Exec(t.Context(), script).ReadAll()
+	require.NoError(t, err)
+}
+
+func TestMigrationSQLInALockedDownDatabase(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database(t)
+	admin := poolOn(t, url)
+	app := role(t, admin, url, "app")
+	api := newAPI(t)
+
+	_, err := Open(t.Context(), app, api.Client(), quick())
+	require.ErrorContains(t, err, "permission denied")
+	require.ErrorContains(t, err, "have an administrator run what MigrationSQL returns, and set NoMigrate")
+	noMigrate := quick(func(o *Options) { o.NoMigrate = true })
+	_, err = Open(t.Context(), app, api.Client(), noMigrate)
+	require.ErrorContains(t, err, `there is no schema "sparkloop": run Migrate, or what MigrationSQL returns`)
+
+	script := MigrationSQL("")
+	runScript(t, admin, script)
+	runScript(t, admin, script) // safe to repeat
+	_, err = Open(t.Context(), app, api.Client(), noMigrate)
+	require.ErrorContains(t, err, `GRANT USAGE ON SCHEMA "sparkloop" TO "app_`)
+
+	// Each right is missed until it is there, and the last one is enough.
+	_, rights, ok := strings.Cut(script, "-- What the role of the application needs:\n")
+	require.True(t, ok)
+	user := app.Config().ConnConfig.User
+	for line := range strings.Lines(rights) {
+		_, err = Open(t.Context(), app, api.Client(), noMigrate)
+		require.ErrorContains(t, err, fmt.Sprintf("the role %q lacks a right: GRANT ", user))
+		grant := strings.Replace(strings.TrimPrefix(line, "-- "), "your_role", user, 1)
+		require.ErrorContains(t, err, strings.TrimSuffix(strings.Replace(grant, user, `"`+user+`"`, 1), ";\n"))
+		exec(t, admin, grant)
+	}
+	box := openBox(t, app, api.Client(), noMigrate)
+	tracking := click(api)
+	require.NoError(t, box.Enqueue(t.Context(), tracking))
+	reaches(t, box, tracking, outbox.Confirmed)
+	_, err = box.Stats(t.Context())
+	require.NoError(t, err)
+	openBox(t, app, api.Client(), quick()) // there is nothing to migrate
+}
+
+func TestMigrationSQLByPsqlsRules(t *testing.T) {
+	t.Parallel()
+	assert.PanicsWithValue(t, `sparkloop outbox: schema "public" is not for the outbox alone: choose another name`,
+		func() { MigrationSQL("public") })
+	script := MigrationSQL("shop_outbox")
+	assert.NotContains(t, script, "TEMPLATE")
+	assert.NotContains(t, script, defaultSchema+".", "another schema")
+	assert.Equal(t, strings.Count(script, "BEGIN;\n"), strings.Count(script, "COMMIT;\n"))
+}
+
+func TestOlderAndNewerTables(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	client := newAPI(t).Client()
+	require.NoError(t, Migrate(t.Context(), pool, ""))
+
+	exec(t, pool, `UPDATE {schema}.sparkloop_outbox SET version = 7`)
+	exec(t, pool, `ALTER TABLE {schema}.sparkloop_outbox ADD COLUMN of_version_seven text`)
+	exec(t, pool, `INSERT INTO {schema}.river_migration (line, version) VALUES ('main', 99)`)
+	openBox(t, pool, client, quick())
+	assert.Equal(t, 7, one[int](t, pool, `SELECT version FROM {schema}.sparkloop_outbox`))
+
+	exec(t, pool, `UPDATE {schema}.sparkloop_outbox SET minimum = 2`)
+	_, err := Open(t.Context(), pool, client, quick())
+	require.EqualError(t, err, `sparkloop outbox: open: the tables in schema "sparkloop" are for programs of version 2 and later, and this is 1: update the program`)
+
+	exec(t, pool, `UPDATE {schema}.sparkloop_outbox SET minimum = 0, version = 0`)
+	_, err = Open(t.Context(), pool, client, quick())
+	require.ErrorContains(t, err, "are of version 0, before 1: run Migrate")
+
+	exec(t, pool, `UPDATE {schema}.sparkloop_outbox SET version = 1`)
+	exec(t, pool, `DELETE FROM {schema}.river_migration WHERE version > 7`)
+	_, err = Open(t.Context(), pool, client, quick(func(o *Options) { o.NoMigrate = true }))
+	require.ErrorContains(t, err, `the tables of River in schema "sparkloop" are of version 7, before 8: run Migrate`)
+
+	exec(t, pool, `DELETE FROM {schema}.sparkloop_outbox`)
+	_, err = Open(t.Context(), pool, client, quick())
+	require.ErrorContains(t, err, "sparkloop.sparkloop_outbox is empty")
+}
+
+func TestSchemaNames(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"a", "_", "shop_2", "user", strings.Repeat("x", 46)} {
+		got, err := validSchema(name)
+		require.NoError(t, err, name)
+		assert.Equal(t, name, got)
+	}
+	for _, name := range []string{"2nd", "Shop", "shop-1", "a b", `a"; DROP TABLE orders; --`, "ö", "a\n", strings.Repeat("x", 47)} {
+		_, err := validSchema(name)
+		assert.ErrorContains(t, err, "is not 1 to 46 lower-case letters", name)
+	}
+	for _, name := range []string{"public", "pg_catalog", "pg_x", "information_schema"} {
+		_, err := validSchema(name)
+		assert.ErrorContains(t, err, "is not for the outbox alone", name)
+	}
+	_, err := Open(t.Context(), &pgxpool.Pool{}, nil, Options{Schema: "public"})
+	require.ErrorContains(t, err, `sparkloop outbox: open: riveroutbox.Options.Schema: schema "public"`)
+	require.ErrorContains(t, Migrate(t.Context(), &pgxpool.Pool{}, "no way"), "sparkloop outbox: schema")
+	require.ErrorContains(t, Migrate(t.Context(), nil, ""), "the pool is nil")
+}
+
+// TestSchemaThatIsAWord has a name that must be quoted everywhere, River's
+// statements included.
+func TestSchemaThatIsAWord(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	api := newAPI(t)
+	box := openBox(t, pool, api.Client(), quick(func(o *Options) { o.Schema = "user" }))
+	tracking := click(api)
+	require.NoError(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return box.EnqueueTx(t.Context(), tx, tracking) }))
+	reaches(t, box, tracking, outbox.Confirmed)
+}

@@ -1,0 +1,123 @@
+package riveroutbox
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkloop-go/sparkloop/outbox"
+)
+
+const day = 24 * time.Hour
+
+func TestListGoesPageByPage(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	api := newAPI(t)
+	box := openBox(t, pool, api.Client(), quick(enqueueOnly))
+	const n = 2*page + 1
+	mustSweep(t, box, n, api)
+	var last int64
+	seen := 0
+	for e, err := range box.List(t.Context(), outbox.Pending) {
+		require.NoError(t, err)
+		assert.True(t, last == 0 || e.ID < last, "newest first")
+		last = e.ID
+		if seen++; seen == 1 {
+			assert.EqualValues(t, 0, pool.Stat().AcquiredConns(), "nothing is held while the caller looks at an entry")
+		}
+	}
+	assert.Equal(t, n, seen)
+	for e, err := range box.List(t.Context(), outbox.Pending) {
+		require.NoError(t, err)
+		require.NotZero(t, e.ID)
+		break
+	}
+	for _, err := range box.List(t.Context(), "gone") {
+		require.EqualError(t, err, `sparkloop outbox: list: "gone" is not a state`)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, err := range box.List(ended, outbox.Pending) {
+		require.ErrorIs(t, err, context.Canceled)
+	}
+}
+
+// TestWhatPeopleDidInRiver has jobs ended by others than us, in River's own UI.
+func TestWhatPeopleDidInRiver(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	api := newAPI(t)
+	box := openBox(t, pool, api.Client(), quick(enqueueOnly))
+	mustSweep(t, box, 3, api)
+	exec(t, pool, `UPDATE {schema}.river_job SET state = 'cancelled', finalized_at = now(), attempt = 9, errors = '{"{}"}',
+		metadata = metadata || '{"cancel_attempted_at": "2026-01-01T00:00:00Z"}' WHERE id = 1`)
+	exec(t, pool, `UPDATE {schema}.river_job SET state = 'discarded', finalized_at = now() WHERE id = 2`)
+	s, err := box.Stats(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 2, s.Dead)
+	assert.Zero(t, s.Expired)
+	assert.WithinDuration(t, time.Now(), s.LastDied, time.Minute)
+
+	_, err = box.RedriveAll(t.Context(), outbox.Pending)
+	require.ErrorContains(t, err, `sparkloop outbox: redrive: only what is dead or expired can be, not what is "pending"`)
+	n, err := box.RedriveAll(t.Context(), outbox.Expired)
+	require.NoError(t, err)
+	assert.Zero(t, n)
+	n, err = box.Redrive(t.Context(), 1, 2, 3, 4)
+	require.NoError(t, err)
+	assert.Equal(t, 2, n)
+	n, err = box.Redrive(t.Context(), 1, 2, 3, 4)
+	require.NoError(t, err)
+	assert.Zero(t, n, "safe to repeat")
+	n, err = box.Redrive(t.Context())
+	require.NoError(t, err)
+	assert.Zero(t, n)
+	assert.Equal(t, `{"sparkloop_swept": true} 0`,
+		one[string](t, pool, `SELECT metadata::text || ' ' || attempt FROM {schema}.river_job WHERE id = 1 AND errors IS NULL AND finalized_at IS NULL`))
+}
+
+func TestTidyByOptionsNow(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	api := newAPI(t)
+	now := time.Now().Add(100 * day) // of which PostgreSQL knows nothing
+	box := openBox(t, pool, api.Client(), quick(enqueueOnly, func(o *Options) { o.Now = func() time.Time { return now } }))
+	ctx := t.Context()
+	mustSweep(t, box, 4, api)
+	exec(t, pool, `UPDATE {schema}.river_job SET state = 'completed', finalized_at = $1::timestamptz WHERE id = 1`, now.Add(-61*day))
+	exec(t, pool, `UPDATE {schema}.river_job SET state = 'completed', finalized_at = $1::timestamptz WHERE id = 2`, now.Add(-59*day))
+	exec(t, pool, `UPDATE {schema}.river_job SET state = 'cancelled', finalized_at = $1::timestamptz WHERE id = 3`, now.Add(-999*day))
+	exec(t, pool, `UPDATE {schema}.river_job SET state = 'scheduled', scheduled_at = $1::timestamptz WHERE id = 4`, now.Add(2*day))
+	require.NoError(t, sweeper{box}.Tidy(ctx, now.Add(-60*day), now.Add(3*day)))
+	s, err := box.Stats(ctx)
+	require.NoError(t, err)
+	assert.WithinDuration(t, now, s.Time, time.Millisecond)
+	assert.Equal(t, 1, s.Confirmed, "the older one is gone")
+	assert.Equal(t, 1, s.Dead, "which stay for ever")
+	assert.Zero(t, s.ConfirmedByHour)
+	assert.Equal(t, "scheduled", one[string](t, pool, `SELECT state::text FROM {schema}.river_job WHERE id = 4`))
+	require.NoError(t, sweeper{box}.Tidy(ctx, now.Add(-60*day), now.Add(day)))
+	assert.Equal(t, "available", one[string](t, pool, `SELECT state::text FROM {schema}.river_job WHERE id = 4`))
+	assert.WithinDuration(t, now, one[time.Time](t, pool, `SELECT scheduled_at FROM {schema}.river_job WHERE id = 4`), time.Millisecond)
+}
+
+func TestConfirmedByHour(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	api := newAPI(t)
+	now := time.Now().Truncate(time.Hour)
+	box := openBox(t, pool, api.Client(), quick(enqueueOnly, func(o *Options) { o.Now = func() time.Time { return now } }))
+	for i, ago := range []time.Duration{0, time.Hour - time.Microsecond, time.Hour, day - time.Microsecond, day, -time.Second} {
+		mustSweep(t, box, 1, api)
+		exec(t, pool, `UPDATE {schema}.river_job SET state = 'completed', finalized_at = $2::timestamptz WHERE id = $1`, i+1, now.Add(-ago))
+	}
+	s, err := box.Stats(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, [24]int{0: 1, 22: 1, 23: 2}, s.ConfirmedByHour)
+	assert.Equal(t, 6, s.Confirmed)
+	assert.Zero(t, s.OldestPending)
+}

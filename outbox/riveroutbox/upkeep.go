@@ -1,0 +1,118 @@
+package riveroutbox
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// upkeep does what River's leader does in other programs. That one comes up to
+// 15 s after another was killed, looks for jobs of dead processes every 30 s and
+// counts an attempt and an error to them, and cleans up by the real clock, not
+// by Options.Now. Here each process does it: none needs another one.
+func (o *Outbox) upkeep(ctx context.Context) {
+	ticker := time.NewTicker(o.beat)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if err := errors.Join(o.due(ctx), o.rescue(ctx), o.probe(ctx)); err != nil && ctx.Err() == nil {
+			o.log.WarnContext(ctx, "the queue could not be kept up", slog.Any("error", err))
+		}
+	}
+}
+
+// waiting, and the states and times that follow, are what River's index for
+// fetching finds: it has the priority, which is 1 for all of ours, before the time.
+const waiting = ` queue = '` + queue + `' AND priority = 1 AND state IN `
+
+// due makes available what is due. River fetches nothing else.
+func (o *Outbox) due(ctx context.Context) error {
+	_, err := o.pool.Exec(ctx, o.statement(`
+		UPDATE {schema}.river_job SET state = 'available'
+		WHERE id IN (
+			SELECT id FROM {schema}.river_job WHERE`+waiting+`('retryable', 'scheduled') AND scheduled_at <= {now}
+			LIMIT 1000 FOR UPDATE SKIP LOCKED)`), o.now())
+	return err
+}
+
+// rescue makes available what a process took that is gone since, but nothing
+// that this one works on, or has just worked on: a clock that is moved makes a
+// moment a day.
+func (o *Outbox) rescue(ctx context.Context) error {
+	mine := []int64{}
+	o.inFlight.Range(func(id, ended any) bool {
+		if at := ended.(time.Time); !at.IsZero() && time.Since(at) > written {
+			o.inFlight.CompareAndDelete(id, ended)
+		} else {
+			mine = append(mine, id.(int64))
+		}
+		return true
+	})
+	_, err := o.pool.Exec(ctx, o.statement(`
+		UPDATE {schema}.river_job SET state = 'available', scheduled_at = {now}, attempt = greatest(attempt - 1, 0)
+		WHERE id IN (
+			SELECT id FROM {schema}.river_job
+			WHERE queue = '`+queue+`' AND state = 'running' AND id <> ALL ($2::bigint[])
+				AND abs(extract(epoch FROM {now} - attempted_at)) > $3::bigint
+			FOR UPDATE SKIP LOCKED)`), o.now(), mine, int64(rescueAfter/time.Second))
+	return err
+}
+
+// probe makes some due that are not, where the queue is paused and something may
+// be sent: else it would stay paused until the next is due.
+func (o *Outbox) probe(ctx context.Context) error {
+	wait, probing, err := o.policy.Ready(ctx)
+	if err != nil || !probing || wait > 0 {
+		return err
+	}
+	return o.makeDue(ctx)
+}
+
+// makeDue makes those due that are the next.
+func (o *Outbox) makeDue(ctx context.Context) error {
+	_, err := o.pool.Exec(ctx, o.statement(`
+		UPDATE {schema}.river_job SET state = 'available', scheduled_at = {now}
+		WHERE id IN (
+			SELECT id FROM {schema}.river_job
+			WHERE`+waiting+`('available', 'retryable', 'scheduled') AND scheduled_at > {now} AND id IN (
+				SELECT id FROM unnest('{available,retryable,scheduled}'::{schema}.river_job_state[]) AS s (state), LATERAL (
+					SELECT id, scheduled_at FROM {schema}.river_job AS j
+					WHERE j.state = s.state AND queue = '`+queue+`' AND priority = 1
+					ORDER BY scheduled_at LIMIT $2::bigint) AS first
+				ORDER BY scheduled_at LIMIT $2::bigint)
+			FOR UPDATE SKIP LOCKED)`), o.now(), max(2, o.o.Workers))
+	return err
+}
+
+// sweeper is what the policy's background work needs of an engine.
+type sweeper struct{ *Outbox }
+
+// Tidy deletes what was confirmed long ago, and makes due what a wrong clock has
+// put off. See delivery.Engine.
+func (s sweeper) Tidy(ctx context.Context, confirmedBefore, horizon time.Time) error {
+	const batch = 1000
+	for {
+		tag, err := s.pool.Exec(ctx, s.statement(`
+			DELETE FROM {schema}.river_job
+			WHERE id IN (
+				SELECT id FROM {schema}.river_job WHERE queue = '`+queue+`' AND state = 'completed' AND finalized_at < $1::timestamptz
+				LIMIT $2::bigint FOR UPDATE SKIP LOCKED)`), confirmedBefore.UTC(), batch)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() < batch {
+			break
+		}
+	}
+	_, err := s.pool.Exec(ctx, s.statement(`
+		UPDATE {schema}.river_job SET state = 'available', scheduled_at = {now}
+		WHERE id IN (
+			SELECT id FROM {schema}.river_job WHERE`+waiting+`('available', 'retryable', 'scheduled') AND scheduled_at > $2::timestamptz
+			FOR UPDATE SKIP LOCKED)`), s.now(), horizon.UTC())
+	return err
+}
