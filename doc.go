@@ -32,6 +32,12 @@
 //	default: // SparkLoop's last word: set it aside for a person
 //	}
 //
+// # Delivery in the background
+//
+// A checkout should not wait for SparkLoop, and a confirmation should survive
+// the process. Package outbox stores conversions and delivers them for as long as
+// it takes; its engines are sqliteoutbox and riveroutbox.
+//
 // # Retries and deadlines
 //
 // A call repeats itself after a failure that may pass: 408, 425, 429, 5xx but

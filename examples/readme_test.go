@@ -12,36 +12,69 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadme holds the README against the files: each snippet stands in Go code
-// that is compiled, line by line, and each link leads to something.
+var (
+	snippet = regexp.MustCompile("(?s)```go\n(.*?)```")
+	link    = regexp.MustCompile(`\]\(([^)#]*)(#[^)]*)?\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	// dropped is what an anchor leaves out of its heading.
+	dropped = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
+
+// TestReadme holds the README and docs/ against the files: each snippet stands
+// in Go code that is compiled, line by line, and each link leads to something.
 func TestReadme(t *testing.T) {
 	t.Parallel()
-	data, err := os.ReadFile("../README.md")
-	require.NoError(t, err)
-	readme := string(data)
-
 	var code strings.Builder
 	require.NoError(t, filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || filepath.Ext(path) != ".go" {
 			return err
 		}
-		data, err := os.ReadFile(path)
-		code.WriteString(unindented(string(data)))
-		return err
+		code.WriteString(unindented(read(t, path)))
+		return nil
 	}))
-	snippets := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(readme, -1)
-	require.NotEmpty(t, snippets)
-	for _, snippet := range snippets {
-		if !strings.Contains(code.String(), unindented(snippet[1])) {
-			t.Errorf("this snippet is in no Go file:\n%s", snippet[1])
+	pages, err := filepath.Glob("../docs/*.md")
+	require.NoError(t, err)
+	require.NotEmpty(t, pages)
+	snippets := 0
+	for _, page := range append(pages, "../README.md") {
+		text := read(t, page)
+		for _, found := range snippet.FindAllStringSubmatch(text, -1) {
+			snippets++
+			if !strings.Contains(code.String(), unindented(found[1])) {
+				t.Errorf("%s: this snippet is in no Go file:\n%s", page, found[1])
+			}
+		}
+		for _, found := range link.FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(found[1], "://") {
+				assertLeads(t, page, found[1], strings.TrimPrefix(found[2], "#"))
+			}
 		}
 	}
-	for _, link := range regexp.MustCompile(`\]\(([^)#]+)\)`).FindAllStringSubmatch(readme, -1) {
-		if !strings.Contains(link[1], "://") {
-			_, err := os.Stat(filepath.Join("..", link[1]))
-			assert.NoError(t, err)
-		}
+	require.NotZero(t, snippets)
+}
+
+// assertLeads asserts that a link on a page leads to a file, and to a heading.
+func assertLeads(t *testing.T, page, to, anchor string) {
+	t.Helper()
+	path := page
+	if to != "" {
+		path = filepath.Join(filepath.Dir(page), to)
 	}
+	if _, err := os.Stat(path); !assert.NoError(t, err, page) || anchor == "" {
+		return
+	}
+	anchors := []string{}
+	for _, found := range heading.FindAllStringSubmatch(read(t, path), -1) {
+		anchors = append(anchors, strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(found[1]), ""), " ", "-"))
+	}
+	assert.Contains(t, anchors, anchor, page)
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(data)
 }
 
 func unindented(text string) string {

@@ -3,6 +3,7 @@ package frameworks
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -10,7 +11,9 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gin-gonic/gin"
@@ -20,6 +23,7 @@ import (
 
 	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/capture"
+	"github.com/sparkloop-go/sparkloop/outbox"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
@@ -30,9 +34,36 @@ func TestMain(m *testing.M) {
 
 var all = map[string]func(*Shop) http.Handler{"net/http": NetHTTP, "chi": Chi, "gin": Gin, "echo": Echo}
 
+// queue is one in memory, which may be full.
+type queue struct {
+	outbox.Queue
+
+	mu   sync.Mutex
+	keys []string
+	err  error
+}
+
+func (q *queue) Enqueue(ctx context.Context, t sparkloop.Tracking) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.err != nil || ctx.Err() != nil {
+		return errors.Join(q.err, ctx.Err())
+	}
+	q.keys = append(q.keys, t.Key())
+	return nil
+}
+
+// has are the conversions that were enqueued.
+func (q *queue) has() []string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Clone(q.keys)
+}
+
 // stage is a shop with one framework, a fake SparkLoop, and a visitor.
 type stage struct {
 	api     *sparklooptest.Server
+	queue   *queue
 	url     string
 	visitor *http.Client
 }
@@ -46,14 +77,12 @@ func each(t *testing.T, o capture.Options, test func(*testing.T, stage)) {
 			api := sparklooptest.NewServer(t)
 			keep, err := capture.New(o)
 			require.NoError(t, err)
-			server := httptest.NewServer(framework(&Shop{
-				Keep: keep, SparkLoop: api.Client(sparkloop.WithRetries(0)),
-				Offer: sparklooptest.DefaultOffer, Log: slog.New(slog.DiscardHandler),
-			}))
+			q := &queue{}
+			server := httptest.NewServer(framework(&Shop{keep, q, sparklooptest.DefaultOffer, slog.New(slog.DiscardHandler)}))
 			t.Cleanup(server.Close)
 			jar, err := cookiejar.New(nil)
 			require.NoError(t, err)
-			test(t, stage{api, server.URL, &http.Client{
+			test(t, stage{api, q, server.URL, &http.Client{
 				Jar: jar, Transport: server.Client().Transport,
 				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			}})
@@ -112,19 +141,18 @@ func TestFromTheLandingToThePurchase(t *testing.T) {
 		resp, _ = s.do(t, http.MethodGet, "/welcome") // looks around: nothing changes
 		assert.Empty(t, resp.Cookies())
 		assert.Empty(t, resp.Header["Cache-Control"])
-		assert.Empty(t, s.api.Requests())
+		assert.Empty(t, s.queue.has())
 
 		resp, body = s.do(t, http.MethodPost, "/buy")
 		assert.Equal(t, http.StatusOK, resp.StatusCode)
 		assert.Equal(t, "Thank you!", body)
-		assert.True(t, s.api.Confirmed(tracking))
+		assert.Equal(t, []string{tracking.Key()}, s.queue.has())
 		assertPrivate(t, resp)
 		assert.Negative(t, resp.Cookies()[0].MaxAge)
 		assert.Empty(t, s.kept(t), "the next click counts again")
 
-		before := len(s.api.Requests())
 		s.do(t, http.MethodPost, "/buy") // a second purchase has no click behind it
-		assert.Len(t, s.api.Requests(), before)
+		assert.Len(t, s.queue.has(), 1)
 	})
 }
 
@@ -141,8 +169,9 @@ func TestTheBuyerClosesThePage(t *testing.T) {
 			closePage()
 			r := httptest.NewRequest(http.MethodPost, "/buy", nil).WithContext(ctx)
 			r.AddCookie(&http.Cookie{Name: "sparkloop_t", Value: tracking.Encode()})
-			framework(&Shop{keep, api.Client(), tracking.Offer, slog.New(slog.DiscardHandler)}).ServeHTTP(httptest.NewRecorder(), r)
-			assert.True(t, api.Confirmed(tracking))
+			q := &queue{}
+			framework(&Shop{keep, q, tracking.Offer, slog.New(slog.DiscardHandler)}).ServeHTTP(httptest.NewRecorder(), r)
+			assert.Equal(t, []string{tracking.Key()}, q.has())
 		})
 	}
 }
@@ -162,7 +191,7 @@ func TestAVisitorWithoutTracking(t *testing.T) {
 			assert.Empty(t, resp.Header["Set-Cookie"], request.path)
 			assert.Empty(t, resp.Header["Cache-Control"], request.path)
 		}
-		assert.Empty(t, s.api.Requests())
+		assert.Empty(t, s.queue.has())
 	})
 }
 
@@ -179,7 +208,7 @@ func TestAnyPageIsALandingPage(t *testing.T) {
 				assert.Equal(t, status, resp.StatusCode)
 				assertPrivate(t, resp)
 				s.do(t, http.MethodPost, "/buy")
-				assert.True(t, s.api.Confirmed(tracking))
+				assert.Equal(t, []string{tracking.Key()}, s.queue.has())
 			})
 		})
 	}
@@ -217,32 +246,22 @@ func TestCleanURL(t *testing.T) {
 		assert.NotContains(t, body, "Welcome!")
 		assertPrivate(t, resp)
 		s.do(t, http.MethodPost, "/buy")
-		assert.True(t, s.api.Confirmed(tracking))
+		assert.Equal(t, []string{tracking.Key()}, s.queue.has())
 	})
 }
 
-func TestSparkLoopIsDownOrRefuses(t *testing.T) {
+func TestTheDiskIsFull(t *testing.T) {
 	t.Parallel()
-	faults := map[string]sparklooptest.Fault{
-		"down":    sparklooptest.Status(http.StatusServiceUnavailable, ""),
-		"refuses": sparklooptest.Status(http.StatusNotFound, `{"error":"Submission not found"}`),
-	}
-	for name, fault := range faults {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			each(t, capture.Options{}, func(t *testing.T, s stage) {
-				landing, tracking := s.api.Click("", s.url+"/welcome")
-				s.do(t, http.MethodGet, landing)
-				kept := s.kept(t)
-				s.api.Fail(fault, 1)
-				resp, body := s.do(t, http.MethodPost, "/buy")
-				assert.Equal(t, http.StatusOK, resp.StatusCode)
-				assert.Equal(t, "Thank you!", body)
-				assert.False(t, s.api.Confirmed(tracking))
-				assert.Equal(t, kept, s.kept(t), "only a confirmed purchase clears it")
-			})
-		})
-	}
+	each(t, capture.Options{}, func(t *testing.T, s stage) {
+		landing, _ := s.api.Click("", s.url+"/welcome")
+		s.do(t, http.MethodGet, landing)
+		kept := s.kept(t)
+		s.queue.err = errors.New("the disk is full")
+		resp, body := s.do(t, http.MethodPost, "/buy")
+		assert.Equal(t, http.StatusOK, resp.StatusCode)
+		assert.Equal(t, "Thank you!", body)
+		assert.Equal(t, kept, s.kept(t), "only what was stored clears it")
+	})
 }
 
 // The comment on Echo says why the middleware is around it and not in e.Use.

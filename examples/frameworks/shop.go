@@ -1,4 +1,4 @@
-// Package frameworks shows the capture middleware and a confirmation with
+// Package frameworks shows the capture middleware and a purchase with
 // net/http, chi, gin and echo: one small file each, to copy from.
 //
 //	your router                what goes around it     in a handler
@@ -20,44 +20,35 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"time"
 
-	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/capture"
+	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
 // Shop is what the handlers of every framework need.
 type Shop struct {
-	Keep      *capture.Capture
-	SparkLoop *sparkloop.Client
-	Offer     string // the one that pays for a purchase
-	Log       *slog.Logger
+	Keep  *capture.Capture
+	Queue outbox.Queue // of sqliteoutbox or riveroutbox
+	Offer string       // the one that pays for a purchase
+	Log   *slog.Logger
 }
 
-// confirmTimeout is for how long a buyer waits for SparkLoop at most.
-const confirmTimeout = 5 * time.Second
-
-// bought confirms the conversion of a buyer who came through SparkLoop. Call it
-// once the order is paid, and before anything is written: it changes the cookie.
+// bought has the conversion of a buyer confirmed who came through SparkLoop. Call
+// it once the order is paid, and before anything is written: it changes the
+// cookie.
 //
 // The buyer's page does not depend on what comes of it. A shop with a database
-// keeps the tracking in the order's row, and confirms from there what could not
-// be confirmed here.
+// keeps the tracking in the order's row, where outbox.Options.Source finds what
+// could not be stored here.
 func (s *Shop) bought(w http.ResponseWriter, r *http.Request) {
 	tracking, ok := capture.ForOffer(r.Context(), s.Offer) // FromContext, if there is but one offer
 	if !ok {
 		return // not through SparkLoop
 	}
-	// Also when the buyer closes the page, but not for longer than this.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), confirmTimeout)
-	defer cancel()
-	_, err := s.SparkLoop.Conversions.Confirm(ctx, tracking)
-	switch {
-	case err == nil:
-		s.Keep.Clear(w, r, tracking.Offer) // the next click on the offer counts again
-	case sparkloop.Retryable(err):
-		s.Log.WarnContext(ctx, "conversion to be confirmed later", "tracking", tracking.Encode(), "error", err)
-	default:
-		s.Log.ErrorContext(ctx, "conversion refused, for a person to look at", "tracking", tracking.Encode(), "error", err)
+	ctx := context.WithoutCancel(r.Context()) // also when the buyer closes the page
+	if err := s.Queue.Enqueue(ctx, tracking); err != nil {
+		s.Log.ErrorContext(ctx, "conversion not stored", "tracking", tracking.Encode(), "error", err)
+		return
 	}
+	s.Keep.Clear(w, r, tracking.Offer) // the next click on the offer counts again
 }

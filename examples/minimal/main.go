@@ -1,5 +1,5 @@
 // Command minimal is the README's program: a site that captures a reader who
-// comes through SparkLoop, and confirms the conversion when the reader buys.
+// comes through SparkLoop, and has the conversion confirmed when the reader buys.
 package main
 
 import (
@@ -12,6 +12,8 @@ import (
 
 	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/capture"
+	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/sqliteoutbox"
 )
 
 func main() {
@@ -19,16 +21,20 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	queue, err := sqliteoutbox.Open(context.Background(), "sparkloop.db", client, outbox.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
 	keep, err := capture.New(capture.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := &http.Server{Addr: "127.0.0.1:8080", Handler: site(client, keep), ReadTimeout: 10 * time.Second}
+	server := &http.Server{Addr: "127.0.0.1:8080", Handler: site(queue, keep), ReadTimeout: 10 * time.Second}
 	log.Fatal(server.ListenAndServe())
 }
 
 // site captures on every page: the offer may link to any of them.
-func site(client *sparkloop.Client, keep *capture.Capture) http.Handler {
+func site(queue outbox.Queue, keep *capture.Capture) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "Welcome!") })
 	mux.HandleFunc("POST /buy", func(w http.ResponseWriter, r *http.Request) {
@@ -37,8 +43,8 @@ func site(client *sparkloop.Client, keep *capture.Capture) http.Handler {
 			return // this buyer did not come through SparkLoop
 		}
 		ctx := context.WithoutCancel(r.Context()) // also if the buyer closes the page
-		if _, err := client.Conversions.Confirm(ctx, tracking); err != nil {
-			log.Printf("retryable %t: %v", sparkloop.Retryable(err), err)
+		if err := queue.Enqueue(ctx, tracking); err != nil {
+			log.Print(err) // nothing was stored: the disk is full, for example
 			return
 		}
 		keep.Clear(w, r, tracking.Offer) // the next click counts again

@@ -1,14 +1,21 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/capture"
+	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/sqliteoutbox"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
@@ -21,10 +28,14 @@ func newCapture(t *testing.T) *capture.Capture {
 
 func TestALandingAndAPurchase(t *testing.T) {
 	t.Parallel()
+	api := sparklooptest.NewServer(t)
+	quick := outbox.Options{RetryMin: 10 * time.Millisecond}
+	queue, err := sqliteoutbox.Open(t.Context(), filepath.Join(t.TempDir(), "sparkloop.db"), api.Client(), quick)
+	require.NoError(t, err)
+	defer queue.Close(context.Background())
 	keep, err := capture.New(capture.Options{})
 	require.NoError(t, err)
-	api := sparklooptest.NewServer(t)
-	shop := site(api.Client(), keep)
+	shop := site(queue, keep)
 	landing, tracking := api.Click("", "https://shop.example/welcome?utm_source=news")
 	api.Fail(sparklooptest.LostAnswer(), 1) // at the worst moment
 
@@ -35,35 +46,49 @@ func TestALandingAndAPurchase(t *testing.T) {
 	bought := httptest.NewRecorder()
 	shop.ServeHTTP(bought, r)
 
-	assert.True(t, api.Confirmed(tracking))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	require.NoError(t, api.WaitConfirmed(ctx, tracking))
 	assert.Equal(t, "Welcome!\n", page.Body.String())
 	assert.Contains(t, bought.Header().Get("Set-Cookie"), "Max-Age=0", "so that the next click counts")
 }
 
-func TestOtherVisitors(t *testing.T) {
-	t.Parallel()
-	api := sparklooptest.NewServer(t)
-	shop := site(api.Client(), newCapture(t))
-	for _, cookie := range []string{"", "sparkloop_t=broken", "sparkloop_t=v1.../..s.1"} {
-		r := httptest.NewRequest(http.MethodPost, "/buy", nil)
-		r.Header.Set("Cookie", cookie)
-		w := httptest.NewRecorder()
-		shop.ServeHTTP(w, r)
-		assert.Empty(t, w.Header())
-	}
-	assert.Empty(t, api.Requests())
+// spy is a queue that a test looks into, and that can fail.
+type spy struct {
+	outbox.Queue
+
+	enqueued []sparkloop.Tracking
+	err      error
 }
 
-func TestWhatIsNotConfirmedIsKept(t *testing.T) {
-	t.Parallel()
-	api := sparklooptest.NewServer(t)
-	shop := site(api.Client(), newCapture(t))
-	_, tracking := api.Click("", "")
-	api.Fail(sparklooptest.Status(http.StatusServiceUnavailable, ""), -1)
+func (s *spy) Enqueue(_ context.Context, t sparkloop.Tracking) error {
+	s.enqueued = append(s.enqueued, t)
+	return s.err
+}
+
+func buy(t *testing.T, queue outbox.Queue, cookie string) http.Header {
+	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "/buy", nil)
-	r.Header.Set("Cookie", "sparkloop_t="+tracking.Encode())
+	r.Header.Set("Cookie", cookie)
 	w := httptest.NewRecorder()
-	shop.ServeHTTP(w, r)
-	assert.False(t, api.Confirmed(tracking))
-	assert.Empty(t, w.Header()["Set-Cookie"])
+	site(queue, newCapture(t)).ServeHTTP(w, r)
+	return w.Header()
+}
+
+func TestOtherVisitors(t *testing.T) {
+	t.Parallel()
+	var queue spy
+	for _, cookie := range []string{"", "sparkloop_t=broken", "sparkloop_t=v1.../..s.1"} {
+		assert.Empty(t, buy(t, &queue, cookie))
+	}
+	assert.Empty(t, queue.enqueued)
+}
+
+func TestWhatIsNotStoredIsKept(t *testing.T) {
+	t.Parallel()
+	tracking := sparkloop.Tracking{Offer: "offer_1", Submission: "submission_1", CapturedAt: time.Now()}
+	queue := spy{err: errors.New("the disk is full")}
+	header := buy(t, &queue, "sparkloop_t="+tracking.Encode())
+	assert.Len(t, queue.enqueued, 1)
+	assert.Empty(t, header["Set-Cookie"])
 }

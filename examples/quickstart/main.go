@@ -1,11 +1,13 @@
 // Command quickstart shows the whole life of a SparkLoop conversion in a few
 // seconds, with no key and no network: a reader clicks in a newsletter, lands
-// at a shop, signs up and buys, and the shop confirms it.
+// at a shop, signs up and buys, and the shop's outbox has it confirmed, through
+// an outage and a lost answer too.
 //
 //	go run ./examples/quickstart
 //
-// SparkLoop is a fake one in this process; the shop in shop.go and its visitor
-// talk over real HTTP on loopback. With SPARKLOOP_API_KEY set it lists the
+// SparkLoop is a fake one in this process; the shop in shop.go and its visitors
+// talk over real HTTP on loopback, and the queue is a file in a temporary
+// folder. With SPARKLOOP_API_KEY set it lists the
 // offers of that account instead, and confirms nothing.
 package main
 

@@ -13,13 +13,14 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// What changes from run to run: the port, and the day.
+// What changes from run to run: the port, the day, and the time that it takes.
 var varying = []struct {
 	what *regexp.Regexp
 	to   string
 }{
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:PORT"},
 	{regexp.MustCompile(`\d+ \w+ \d{4}, 45 days`), "DAY, 45 days"},
+	{regexp.MustCompile(`took \d+ ms`), "took N ms"},
 }
 
 func env(values map[string]string) func(string) string {

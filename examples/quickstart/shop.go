@@ -2,25 +2,23 @@ package main
 
 import (
 	"context"
+	"log"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/capture"
+	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
 // shop is a small merchant's site: the part of this example to copy. Its users
 // live in a map; where yours live in a table, Tracking is a text column.
 type shop struct {
-	sparkloop *sparkloop.Client
-	capture   *capture.Capture
+	queue   outbox.Queue
+	capture *capture.Capture
 
 	mu    sync.Mutex
 	users map[string]sparkloop.Tracking // by email
-
-	// The story's ear. A shop of yours has a log instead.
-	onConfirm func(*sparkloop.Confirmation, error)
 }
 
 // handler has the middleware around everything: it keeps what a redirect
@@ -43,19 +41,16 @@ func (s *shop) signUp(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusCreated)
 }
 
-// buy takes the order and confirms the conversion. SparkLoop's troubles are not
-// the buyer's: the order stands, whatever comes of the confirmation.
+// buy takes the order, and puts the conversion into the queue. SparkLoop's
+// troubles are not the buyer's: nobody waits for it here.
 func (s *shop) buy(_ http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	kept := s.users[r.FormValue("email")]
 	s.mu.Unlock()
 	fromCookie, _ := capture.FromContext(r.Context())
 	tracking := sparkloop.FirstLive(kept, fromCookie)
-	if tracking.IsZero() {
-		return // this buyer did not come through SparkLoop
+	ctx := context.WithoutCancel(r.Context()) // also if the buyer closes the page
+	if err := s.queue.Enqueue(ctx, tracking); err != nil {
+		log.Print(err) // a full disk, say; the order stands
 	}
-	// Also when the buyer closes the page, but not for longer than this.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 5*time.Second)
-	defer cancel()
-	s.onConfirm(s.sparkloop.Conversions.Confirm(ctx, tracking))
 }

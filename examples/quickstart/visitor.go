@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/sparkloop-go/sparkloop"
 )
 
 // visitor is a browser: it follows redirects and keeps cookies.
@@ -16,11 +18,14 @@ type visitor struct {
 	http *http.Client
 	// landed is the URL in the address bar.
 	landed *url.URL
+
+	email    string
+	tracking sparkloop.Tracking // as the shop captured it
 }
 
-func newVisitor() *visitor {
+func newVisitor(email string) *visitor {
 	jar, _ := cookiejar.New(nil) // never fails
-	return &visitor{http: &http.Client{Jar: jar, Transport: &http.Transport{}, Timeout: 30 * time.Second}}
+	return &visitor{http: &http.Client{Jar: jar, Transport: &http.Transport{}, Timeout: 30 * time.Second}, email: email}
 }
 
 // open goes to a page.

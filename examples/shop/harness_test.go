@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -14,10 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/capture"
+	"github.com/sparkloop-go/sparkloop/outbox"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
@@ -85,13 +88,13 @@ func newStage(t *testing.T, change ...func(*config)) *stage {
 // open opens the shop on its database. Calling it again is a restart.
 func (s *stage) open(change ...func(*config)) {
 	s.t.Helper()
-	db, err := openStore(s.t.Context(), s.path)
+	logger := slog.New(slog.NewTextHandler(s.log, nil))
+	db, err := openStore(s.t.Context(), s.path, s.api.Client(), outbox.Options{
+		RetryMin: 20 * time.Millisecond, RetryMax: 100 * time.Millisecond, Now: s.clock.now, Logger: logger,
+	})
 	require.NoError(s.t, err)
-	s.t.Cleanup(func() { db.close() }) //nolint:errcheck // a second time after a restart
-	c := config{
-		client: s.api.Client(sparkloop.WithRetries(0)), store: db, now: s.clock.now,
-		paymentSecret: testSecret, logger: slog.New(slog.NewTextHandler(s.log, nil)),
-	}
+	s.t.Cleanup(func() { closeStore(db) }) //nolint:errcheck // a second time after a restart
+	c := config{store: db, paymentSecret: testSecret, logger: logger}
 	for _, change := range change {
 		change(&c)
 	}
@@ -104,13 +107,35 @@ func (s *stage) advance(d time.Duration) {
 	s.api.Advance(d)
 }
 
-// order is a row, by the state that it must be in.
-func (s *stage) order(id, state string) order {
+// closeStore breaks off what takes longer than a second.
+func closeStore(db *store) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return db.close(ctx)
+}
+
+// untracked is the state of an order that has no conversion.
+const untracked outbox.State = ""
+
+// order is a row, once its conversion is in a state.
+func (s *stage) order(id string, state outbox.State) order {
 	s.t.Helper()
 	o, err := s.shop.store.order(s.t.Context(), id)
 	require.NoError(s.t, err)
-	require.Equal(s.t, state, o.State)
+	require.EventuallyWithT(s.t, func(c *assert.CollectT) {
+		e, _, err := s.shop.store.queue.Lookup(s.t.Context(), o.Tracking)
+		require.NoError(c, err)
+		require.Equal(c, state, e.State, e.Reason)
+	}, 20*time.Second, 5*time.Millisecond)
 	return o
+}
+
+// confirmed waits until SparkLoop has confirmed a conversion.
+func (s *stage) confirmed(t sparkloop.Tracking) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	defer cancel()
+	require.NoError(s.t, s.api.WaitConfirmed(ctx, t))
 }
 
 // row is the tracking in a user's row.

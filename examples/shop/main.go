@@ -1,6 +1,6 @@
 // Command shop is a small real shop that confirms SparkLoop conversions: it
 // keeps a reader's tracking from the redirect to the purchase, weeks later
-// perhaps, and confirms it from the order's row.
+// perhaps, and has an outbox in its own database confirm it.
 //
 //	go run ./examples/shop
 //
@@ -12,8 +12,8 @@
 //
 //	shop.go      the pages, and where the tracking comes in
 //	store.go     the user's row: the tracking in the signup's transaction
-//	orders.go    the order's row: the tracking in the order's transaction
-//	confirm.go   the confirmation, after the commit, until SparkLoop answered
+//	orders.go    the order's row: the tracking, and its conversion in the queue,
+//	             in the order's transaction
 //	payment.go   a payment's callback from another site, without any cookie
 //	consent.go   a banner, and a consent that is given late
 //
@@ -31,6 +31,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
+
+	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
 func main() {
@@ -64,14 +67,18 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 		return err
 	}
 	defer remove()
-	db, err := openStore(ctx, path)
+	db, err := openStore(ctx, path, api.client, outbox.Options{Logger: logger})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.close()) }()
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		err = errors.Join(err, db.close(end))
+	}()
 
 	shop, err := newShop(config{
-		client: api.client, store: db, logger: logger,
+		store: db, logger: logger,
 		consent: set.consent, domain: set.domain,
 		paymentSecret: getenv("SHOP_PAYMENT_SECRET"),
 	})
@@ -88,7 +95,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	api.playRedirect(mux, home)
 
 	api.introduce(out, home)
-	err = serve(ctx, listener, mux, shop)
+	err = serve(ctx, listener, mux)
 	fmt.Fprintln(out, "\nThe shop is closed.")
 	return err
 }

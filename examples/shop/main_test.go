@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,8 +83,10 @@ func TestTheProgram(t *testing.T) {
 	assert.Equal(t, "/?utm_source=newsletter", v.at.RequestURI())
 	v.signUp(reader)
 	v.buy()
-	require.Equal(t, http.StatusOK, v.get(out.find(t, `status +(http://\S+)\n`)))
-	assert.Contains(t, v.page, `class="what confirmed"`)
+	status := out.find(t, `status +(http://\S+)\n`)
+	require.Eventually(t, func() bool {
+		return v.get(status) == http.StatusOK && strings.Contains(v.page, `class="what confirmed"`)
+	}, 20*time.Second, 5*time.Millisecond)
 	require.NoError(t, stop())
 	assert.Contains(t, out.String(), "The shop is closed.")
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
@@ -69,21 +71,25 @@ func takeAll(t *testing.T, tab *tab, take func(page string)) {
 	take("checkout")
 	tab.buy()
 	take("thanks")
-	require.True(t, s.api.Confirmed(tracking))
+	s.confirmed(tracking)
 
 	v := s.visitor()
 	lead := s.api.AddOffer(sparkloop.Offer{ConversionType: sparkloop.ConversionLead})
-	for i, offer := range []string{"", lead.UUID} {
+	for i, offer := range []string{lead.UUID, ""} {
 		session, err := s.shop.store.signUp(t.Context(), []string{"second@example.com", "third@example.org"}[i], s.click(v, offer))
 		require.NoError(t, err)
-		if i == 0 {
-			s.api.Fail(sparklooptest.Status(http.StatusServiceUnavailable, "", "Retry-After", "60"), 1)
+		if offer == "" {
+			s.api.Fail(sparklooptest.Status(http.StatusServiceUnavailable, ""), -1)
 		}
 		email, err := s.shop.store.session(t.Context(), session)
 		require.NoError(t, err)
 		o, err := s.shop.store.placeOrder(t.Context(), newID(), email, sparkloop.Tracking{})
 		require.NoError(t, err)
-		s.shop.deliver(t.Context(), o)
+		s.order(o.ID, []outbox.State{outbox.Dead, outbox.Pending}[i])
+		require.Eventually(t, func() bool {
+			e, _, err := s.shop.store.queue.Lookup(t.Context(), o.Tracking)
+			return err == nil && e.Reason != ""
+		}, 20*time.Second, 5*time.Millisecond)
 	}
 	tab.open(s.url(shopHost, "/status?paused"))
 	take("status")

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 )
 
@@ -37,15 +36,9 @@ func databasePath(asked string) (path string, remove func(), err error) {
 	return filepath.Join(dir, "shop.db"), func() { os.RemoveAll(dir) }, nil //nolint:errcheck // a temporary folder
 }
 
-// serve runs the shop until ctx ends. It returns when the last handler and the
-// last delivery have, so that the database can be closed.
-func serve(ctx context.Context, l net.Listener, h http.Handler, s *shop) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var deliveries sync.WaitGroup
-	deliveries.Go(func() { s.deliverAll(ctx) })
-	defer deliveries.Wait()
-	defer cancel()
-
+// serve runs the shop until ctx ends. It returns when the last handler has, so
+// that the queue and the database can be closed.
+func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{Handler: h, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
@@ -54,9 +47,8 @@ func serve(ctx context.Context, l net.Listener, h http.Handler, s *shop) error {
 		return err
 	case <-ctx.Done():
 	}
-	// A handler may be confirming; it takes no longer than patience.
-	end, cancelEnd := context.WithTimeout(context.WithoutCancel(ctx), patience+2*time.Second)
-	defer cancelEnd()
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
 	if err := server.Shutdown(end); err != nil {
 		return errors.Join(err, server.Close())
 	}

@@ -8,7 +8,6 @@ import (
 	"net/mail"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/capture"
@@ -16,13 +15,11 @@ import (
 
 // config is what a shop is made of.
 type config struct {
-	client        *sparkloop.Client
 	store         *store
 	logger        *slog.Logger
-	consent       bool             // ask before the tracking cookie is set
-	domain        string           // shares that cookie with subdomains
-	paymentSecret string           // empty: no callbacks from a payment site
-	now           func() time.Time // nil means time.Now
+	consent       bool   // ask before the tracking cookie is set
+	domain        string // shares that cookie with subdomains
+	paymentSecret string // empty: no callbacks from a payment site
 }
 
 // shop is the web site.
@@ -34,17 +31,13 @@ type shop struct {
 }
 
 func newShop(c config) (*shop, error) {
-	if c.now == nil {
-		c.now = time.Now
-	}
-	c.store.now = c.now
 	s := &shop{config: c}
 	opts := capture.Options{
 		Domain:    c.domain,
 		CleanURL:  true, // no ids in bookmarks
 		OnCapture: s.clicked,
 		Logger:    c.logger,
-		Now:       c.now,
+		Now:       c.store.now,
 	}
 	if c.consent {
 		opts.Allow = consented
@@ -141,8 +134,8 @@ func (s *shop) checkout(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "checkout", checkoutPage{newID()})
 }
 
-// buy is the purchase; the payment is left out. The order stands whatever comes
-// of the confirmation: SparkLoop's troubles are not the buyer's.
+// buy is the purchase; the payment is left out. SparkLoop's troubles are not the
+// buyer's: nobody waits for it here.
 func (s *shop) buy(w http.ResponseWriter, r *http.Request) {
 	email, id := s.signedIn(r), r.PostFormValue("order")
 	if email == "" {
@@ -156,10 +149,10 @@ func (s *shop) buy(w http.ResponseWriter, r *http.Request) {
 	s.purchase(w, r, id, email)
 }
 
-// purchase places the order, then confirms it, also when the buyer closes the
-// page: r.Context() would end with it.
+// purchase places the order, and its conversion with it, also when the buyer
+// closes the page: r.Context() would end with it.
 func (s *shop) purchase(w http.ResponseWriter, r *http.Request, id, email string) {
-	o, err := s.store.placeOrder(r.Context(), id, email, cookie(r))
+	o, err := s.store.placeOrder(context.WithoutCancel(r.Context()), id, email, cookie(r))
 	switch {
 	case errors.Is(err, errNoUser), errors.Is(err, errNotTheirs):
 		http.Error(w, "There is no such purchase.", http.StatusConflict)
@@ -168,15 +161,12 @@ func (s *shop) purchase(w http.ResponseWriter, r *http.Request, id, email string
 		s.fail(w, err)
 		return
 	}
-	if o.State == pending {
-		s.deliver(context.WithoutCancel(r.Context()), o)
-	}
 	http.Redirect(w, r, "/thanks?order="+url.QueryEscape(o.ID), http.StatusSeeOther)
 }
 
-// thanks also lets go of the cookie's tracking once it is confirmed, so that
+// thanks also lets go of the cookie's tracking, which the queue has now, so that
 // the reader's next click on the offer counts. It is done here and not in
-// purchase, for a browser comes here too after a callback or an outage.
+// purchase, for a callback from another site comes without that cookie.
 func (s *shop) thanks(w http.ResponseWriter, r *http.Request) {
 	o, err := s.store.order(r.Context(), r.FormValue("order"))
 	switch {
@@ -188,7 +178,7 @@ func (s *shop) thanks(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	kept, _ := capture.ForOffer(r.Context(), o.Tracking.Offer)
-	if o.State == confirmed && kept.Key() == o.Tracking.Key() { // not a later click
+	if !kept.IsZero() && kept.Key() == o.Tracking.Key() { // not a later click
 		s.capture.Clear(w, r, o.Tracking.Offer)
 	}
 	s.render(w, r, http.StatusOK, "thanks", o)

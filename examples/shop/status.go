@@ -4,11 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
 // event is a line of the status page.
@@ -18,7 +20,7 @@ type event struct {
 	Order    string
 	Who      string
 	Tracking sparkloop.Tracking
-	State    string // an order's
+	State    outbox.State // an order's, "" if there is nothing to confirm
 	Error    string
 }
 
@@ -42,36 +44,61 @@ func (s *shop) status(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "status", data)
 }
 
-// statusPage reads it all from the rows that there are anyway.
+// statusPage reads the clicks, signups and orders from their rows, and what
+// became of the conversions from the queue.
 func (s *store) statusPage(ctx context.Context) (p statusPage, err error) {
-	err = s.db.QueryRowContext(ctx, `SELECT
-		(SELECT count(*) FROM clicks),
-		(SELECT count(*) FROM users),
-		count(*),
-		count(*) FILTER (WHERE state = 'confirmed'),
-		count(*) FILTER (WHERE state = 'pending'),
-		count(*) FILTER (WHERE state = 'refused')
-		FROM orders`).Scan(&p.Clicks, &p.Signups, &p.Orders, &p.Confirmed, &p.Pending, &p.Refused)
+	err = s.db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM clicks), (SELECT count(*) FROM users), (SELECT count(*) FROM orders)`).
+		Scan(&p.Clicks, &p.Signups, &p.Orders)
 	if err != nil {
 		return p, err
 	}
-	p.Events, err = query(ctx, s, scanEvent, `
-		SELECT 1 AS step, created AS at, 'click' AS kind, '' AS id, '' AS email, tracking, '' AS state, '' AS error FROM clicks
+	stats, err := s.queue.Stats(ctx)
+	if err != nil {
+		return p, err
+	}
+	p.Confirmed, p.Pending, p.Refused = stats.Confirmed, stats.Pending, stats.Dead+stats.Expired
+	rows, err := query(ctx, s, scanEvent, `
+		SELECT 1 AS step, created AS at, 'click' AS kind, '' AS id, '' AS email, tracking FROM clicks
 		UNION ALL
-		SELECT 2, created, 'signup', '', email, tracking, '', '' FROM users
+		SELECT 2, created, 'signup', '', email, tracking FROM users
 		UNION ALL
-		SELECT 3, created, 'order', id, email, tracking, state, error FROM orders
-		UNION ALL
-		SELECT 4, confirmed_at, 'confirmed', id, email, tracking, '', '' FROM orders WHERE confirmed_at IS NOT NULL
+		SELECT 3, created, 'order', id, email, tracking FROM orders
 		ORDER BY at DESC, step DESC LIMIT 50`)
-	return p, err
+	if err != nil {
+		return p, err
+	}
+	for _, e := range rows {
+		if e.Kind == "order" {
+			if err := s.follow(ctx, &p, &e); err != nil {
+				return p, err
+			}
+		}
+		p.Events = append(p.Events, e)
+	}
+	slices.SortStableFunc(p.Events, func(a, b event) int { return b.At.Compare(a.At) })
+	return p, nil
+}
+
+// follow adds to an order what became of its conversion.
+func (s *store) follow(ctx context.Context, p *statusPage, e *event) error {
+	conversion, found, err := s.queue.Lookup(ctx, e.Tracking)
+	switch {
+	case err != nil || !found:
+		return err // none: the buyer did not come through SparkLoop
+	case conversion.State == outbox.Confirmed:
+		p.Events = append(p.Events, event{At: conversion.FinishedAt.Local(), Kind: "confirmed", Order: e.Order, Who: e.Who, Tracking: e.Tracking})
+	default:
+		e.Error = conversion.Reason
+	}
+	e.State = conversion.State
+	return nil
 }
 
 // scanEvent reads an event. The step has done its work: within a millisecond it
 // tells what came first.
 func scanEvent(rows *sql.Rows) (e event, err error) {
 	var step, at int64
-	if err := rows.Scan(&step, &at, &e.Kind, &e.Order, &e.Who, &e.Tracking, &e.State, &e.Error); err != nil {
+	if err := rows.Scan(&step, &at, &e.Kind, &e.Order, &e.Who, &e.Tracking); err != nil {
 		return e, err
 	}
 	e.At, e.Who = time.UnixMilli(at), masked(e.Who)

@@ -4,10 +4,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sparkloop-go/sparkloop/outbox"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
@@ -23,12 +25,14 @@ func TestStatus(t *testing.T) {
 
 	tracking := s.click(v, "")
 	v.signUp(reader)
-	s.api.Fail(sparklooptest.Status(http.StatusServiceUnavailable, ""), 1)
-	v.buy()
-	v.get("/status")
-	assert.Contains(t, v.page, "503 Service Unavailable", "why it is pending")
-	s.advance(day)
-	s.shop.deliverDue(t.Context())
+	s.api.Fail(sparklooptest.Status(http.StatusServiceUnavailable, ""), -1)
+	id := v.buy()
+	require.Eventually(t, func() bool {
+		v.get("/status")
+		return strings.Contains(v.page, "503 Service Unavailable")
+	}, 20*time.Second, 5*time.Millisecond, "why it is pending")
+	s.api.Fail(sparklooptest.Fault{}, 0)
+	s.order(id, outbox.Confirmed)
 	v.get("/status")
 	assert.NotContains(t, v.page, "503")
 

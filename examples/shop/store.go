@@ -11,6 +11,8 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/sqliteoutbox"
 )
 
 // schema has a sparkloop.Tracking in a text column, NULL for none. Times are
@@ -27,26 +29,21 @@ CREATE TABLE IF NOT EXISTS sessions (
 	created INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS orders (
-	id           TEXT PRIMARY KEY,
-	email        TEXT NOT NULL REFERENCES users,
-	tracking     TEXT,
-	created      INTEGER NOT NULL,
-	state        TEXT NOT NULL CHECK (state IN ('untracked', 'pending', 'confirmed', 'refused')),
-	confirmed_at INTEGER,
-	tries        INTEGER NOT NULL DEFAULT 0,
-	next_try     INTEGER NOT NULL,
-	error        TEXT NOT NULL DEFAULT ''
+	id       TEXT PRIMARY KEY,
+	email    TEXT NOT NULL REFERENCES users,
+	tracking TEXT,
+	created  INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS orders_due ON orders (next_try) WHERE state = 'pending';
 CREATE TABLE IF NOT EXISTS clicks (
 	tracking TEXT NOT NULL,
 	created  INTEGER NOT NULL
 ) STRICT;`
 
-// store is the database.
+// store is the database, and the queue of conversions in it.
 type store struct {
-	db  *sql.DB
-	now func() time.Time
+	db    *sql.DB
+	queue *sqliteoutbox.Outbox
+	now   func() time.Time
 }
 
 var (
@@ -60,7 +57,10 @@ var (
 // at once that they will write (txlock), for a transaction that decides so
 // later fails when another one was first. synchronous=FULL is what survives a
 // power cut.
-func openStore(ctx context.Context, path string) (*store, error) {
+//
+// The queue makes its own tables beside the shop's, and begins to deliver what an
+// earlier process has left.
+func openStore(ctx context.Context, path string, client *sparkloop.Client, o outbox.Options) (*store, error) {
 	const pragmas = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_txlock=immediate"
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+pragmas)
 	if err != nil {
@@ -69,10 +69,20 @@ func openStore(ctx context.Context, path string) (*store, error) {
 	if _, err := db.ExecContext(ctx, schema); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
-	return &store{db: db, now: time.Now}, nil
+	queue, err := sqliteoutbox.OpenDB(ctx, db, client, o)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &store{db, queue, o.Now}, nil
 }
 
-func (s *store) close() error { return s.db.Close() }
+// close ends delivery, then closes the database.
+func (s *store) close(ctx context.Context) error {
+	return errors.Join(s.queue.Close(ctx), s.db.Close())
+}
 
 // within runs do in a transaction.
 func (s *store) within(ctx context.Context, do func(*sql.Tx) error) error {
@@ -127,8 +137,14 @@ func (s *store) signUp(ctx context.Context, email string, cookie sparkloop.Track
 		if err != nil {
 			return err
 		}
-		if _, err := s.keepTracking(ctx, tx, email, cookie); err != nil {
+		live, err := s.liveTracking(ctx, tx, email, cookie)
+		if err != nil {
 			return err
+		}
+		if !live.IsZero() {
+			if _, err := tx.ExecContext(ctx, `UPDATE users SET tracking = ? WHERE email = ?`, live, email); err != nil {
+				return err
+			}
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO sessions (id, email, created) VALUES (?, ?, ?)`, session, email, now)
 		return err
@@ -136,9 +152,8 @@ func (s *store) signUp(ctx context.Context, email string, cookie sparkloop.Track
 	return session, err
 }
 
-// keepTracking returns what counts for the user now, and sees to it that it is
-// what the user's row has.
-func (s *store) keepTracking(ctx context.Context, tx *sql.Tx, email string, cookie sparkloop.Tracking) (sparkloop.Tracking, error) {
+// liveTracking is what counts for the user now.
+func (s *store) liveTracking(ctx context.Context, tx *sql.Tx, email string, cookie sparkloop.Tracking) (sparkloop.Tracking, error) {
 	var row sparkloop.Tracking
 	err := tx.QueryRowContext(ctx, `SELECT tracking FROM users WHERE email = ?`, email).Scan(&row)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -146,12 +161,7 @@ func (s *store) keepTracking(ctx context.Context, tx *sql.Tx, email string, cook
 	} else if err != nil {
 		return row, err
 	}
-	live := s.firstLive(row, cookie)
-	if live.IsZero() || live == row {
-		return live, nil
-	}
-	_, err = tx.ExecContext(ctx, `UPDATE users SET tracking = ? WHERE email = ?`, live, email)
-	return live, err
+	return s.firstLive(row, cookie), nil
 }
 
 // session is the email of who has the session.

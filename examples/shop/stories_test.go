@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
 func crossSiteRedirect(t *testing.T, b *browser) {
@@ -39,7 +40,7 @@ func purchaseDaysLater(t *testing.T, b *browser) {
 	tab.open(s.url(shopHost, "/"))
 	tab.click("main .button")
 	tab.buy()
-	assert.True(t, s.api.Confirmed(tracking))
+	s.confirmed(tracking)
 	assert.Empty(t, tab.kept(tab.at()), "the cookie has let go of it")
 }
 
@@ -54,7 +55,7 @@ func secondClickAfter45Days(t *testing.T, b *browser) {
 	tab.click("main .button")
 	tab.buy()
 	assert.False(t, s.api.Confirmed(first))
-	assert.True(t, s.api.Confirmed(second))
+	s.confirmed(second)
 }
 
 func subdomainOnlyWithDomain(t *testing.T, b *browser) {
@@ -73,7 +74,7 @@ func subdomainOnlyWithDomain(t *testing.T, b *browser) {
 		}
 		tab.keeps(tab.at(), tracking)
 		tab.buy()
-		assert.True(t, s.api.Confirmed(tracking))
+		s.confirmed(tracking)
 		tab.keeps(s.url(shopHost, "/")) // cleared for both
 	}
 }
@@ -93,11 +94,11 @@ func secondOffer(t *testing.T, b *browser) {
 
 	tab.click("main .button")
 	tab.buy()
-	assert.True(t, s.api.Confirmed(first))
+	s.confirmed(first)
 	tab.keeps(tab.at(), second)
 	tab.open(s.url(shopHost, "/checkout"))
 	tab.buy()
-	assert.True(t, s.api.Confirmed(second))
+	s.confirmed(second)
 	tab.keeps(tab.at())
 }
 
@@ -126,8 +127,8 @@ func crossSiteFormPost(t *testing.T, b *browser) {
 	tab.click("#pay")
 	tab.do(chromedp.WaitVisible(chromedp.CSS("main#thanks")))
 	assert.Empty(t, s.cookiesOfLastForm(), "another site's form has none")
-	s.order("pay-1", confirmed)
-	assert.True(t, s.api.Confirmed(tracking))
+	s.order("pay-1", outbox.Confirmed)
+	s.confirmed(tracking)
 	tab.keeps(tab.at()) // the page after it has the cookie, and clears it
 }
 
@@ -151,7 +152,7 @@ func prefetched(t *testing.T, b *browser, head func(url string) string) {
 	tab.click("main .button")
 	tab.signUp(reader)
 	tab.buy()
-	assert.True(t, s.api.Confirmed(tracking))
+	s.confirmed(tracking)
 }
 
 func prefetchByLink(t *testing.T, b *browser) {
@@ -193,7 +194,7 @@ func consentGivenLate(t *testing.T, b *browser) {
 	tab.click("main .button")
 	tab.signUp(reader)
 	tab.buy()
-	assert.True(t, s.api.Confirmed(tracking))
+	s.confirmed(tracking)
 }
 
 func statusPageRefreshes(t *testing.T, b *browser) {

@@ -17,18 +17,51 @@ import (
 	"github.com/stripe/stripe-go/v85/webhook"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
 const testSecret = "test-secret"
 
-// stage is a webhook with an empty database and a fake SparkLoop.
+// stage is a webhook with an empty database and an empty queue.
 type stage struct {
 	*testing.T
-	api  *sparklooptest.Server
-	rows *brittle
-	hook *endpoint
-	log  *bytes.Buffer
+	api   *sparklooptest.Server // for clicks
+	rows  *brittle
+	queue *queue
+	hook  *endpoint
+	log   *bytes.Buffer
+}
+
+// queue is one in memory, whose disk can be full. As the engines do, it takes
+// only what is valid.
+type queue struct {
+	outbox.Queue
+
+	mu    sync.Mutex
+	times map[string]int // that a conversion was enqueued, by key
+	full  int            // how often it is still to fail
+}
+
+var errFull = errors.New("the disk is full")
+
+func (q *queue) Enqueue(ctx context.Context, t sparkloop.Tracking) error {
+	if err := errors.Join(ctx.Err(), t.Validate()); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.full--; q.full >= 0 {
+		return errFull
+	}
+	q.times[t.Key()]++
+	return nil
+}
+
+func (q *queue) has(t sparkloop.Tracking) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.times[t.Key()] > 0
 }
 
 // brittle is a database that can fail.
@@ -71,9 +104,12 @@ func (b *brittle) settle(ctx context.Context, id string, t sparkloop.Tracking, r
 
 func newStage(t *testing.T, on rule) *stage {
 	t.Helper()
-	s := &stage{T: t, api: sparklooptest.NewServer(t), rows: &brittle{memory: newMemory(), fail: map[string]int{}}, log: &bytes.Buffer{}}
+	s := &stage{
+		T: t, api: sparklooptest.NewServer(t), log: &bytes.Buffer{},
+		rows: &brittle{memory: newMemory(), fail: map[string]int{}}, queue: &queue{times: map[string]int{}},
+	}
 	var err error
-	s.hook, err = newEndpoint(testSecret, on, s.api.Client(sparkloop.WithRetries(0)), s.rows, slog.New(slog.NewTextHandler(s.log, nil)))
+	s.hook, err = newEndpoint(testSecret, on, s.queue, s.rows, slog.New(slog.NewTextHandler(s.log, nil)))
 	require.NoError(t, err)
 	return s
 }
@@ -111,13 +147,16 @@ func (s *stage) done(events ...string) {
 	}
 }
 
-// confirmed asserts which conversions SparkLoop has, and how often it was asked.
-func (s *stage) confirmed(requests int, trackings ...sparkloop.Tracking) {
+// enqueued asserts which conversions the queue has, each enqueued once.
+func (s *stage) enqueued(trackings ...sparkloop.Tracking) {
 	s.Helper()
+	want := map[string]int{}
 	for _, t := range trackings {
-		assert.True(s, s.api.Confirmed(t), t.Key())
+		want[t.Key()] = 1
 	}
-	assert.Len(s, s.api.Requests(), requests)
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
+	assert.Equal(s, want, s.queue.times)
 }
 
 // The versions of the API that events come in.

@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/sparkloop-go/sparkloop"
-	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
 const (
@@ -39,7 +38,7 @@ func TestOnCheckoutInvoicesConfirmNothing(t *testing.T) {
 				s.done(invoiceEvent(kind, version, reason, 900, tracking))
 			}
 		}
-		s.confirmed(0)
+		s.enqueued()
 	})
 }
 
@@ -53,7 +52,7 @@ func TestOnCheckoutATrialAndItsRenewals(t *testing.T) {
 			invoiceEvent("invoice.paid", version, cycle, 900, tracking),
 			invoiceEvent("invoice.paid", version, cycle, 900, tracking),
 		)
-		s.confirmed(1, tracking)
+		s.enqueued(tracking)
 	})
 }
 
@@ -66,14 +65,14 @@ func TestOnPaymentATrialThatIsPaid(t *testing.T) {
 			checkout(completed, "no_payment_required", tracking, `"mode":"subscription"`),
 			invoiceEvent("invoice.paid", version, created, 0, tracking),
 		)
-		s.confirmed(0)
+		s.enqueued()
 		s.done(invoiceEvent("invoice.paid", version, cycle, 900, tracking))
-		s.confirmed(1, tracking)
+		s.enqueued(tracking)
 		s.done(
 			invoiceEvent("invoice.payment_succeeded", version, cycle, 900, tracking),
 			invoiceEvent("invoice.paid", version, cycle, 900, tracking),
 		)
-		s.confirmed(1)
+		s.enqueued(tracking)
 	})
 }
 
@@ -86,7 +85,7 @@ func TestOnPaymentASubscriptionWithoutATrial(t *testing.T) {
 			invoiceEvent("invoice.paid", version, created, 900, tracking),
 			checkout(completed, "paid", tracking, `"mode":"subscription"`),
 		)
-		s.confirmed(1, tracking)
+		s.enqueued(tracking)
 	})
 }
 
@@ -98,7 +97,7 @@ func TestOnPaymentTheRowIsNotAsked(t *testing.T) {
 		row := s.click()
 		s.rows.signUp("buyer@example.com", row)
 		s.done(invoiceEvent("invoice.paid", version, cycle, 900, sparkloop.Tracking{}))
-		s.confirmed(0)
+		s.enqueued()
 	})
 }
 
@@ -109,14 +108,14 @@ func TestOnPaymentWhenTheRowIsLost(t *testing.T) {
 		s.done(invoiceEvent("invoice.paid", version, created, 900, tracking))
 		s.rows.memory = newMemory()
 		s.done(invoiceEvent("invoice.paid", version, cycle, 900, tracking))
-		s.confirmed(2, tracking) // the second was answered with "must be unique"
+		assert.Equal(s, 2, s.queue.times[tracking.Key()], "the second time the queue knows it")
 		kept, _ := s.rows.order("sub_1")
 		assert.NoError(s, kept.refused)
 
 		s.rows.memory = newMemory()
 		tracking.CapturedAt = time.Now().Add(-46 * 24 * time.Hour).UTC() // and by now it is too late to ask
 		s.done(invoiceEvent("invoice.paid", version, cycle, 900, tracking))
-		s.confirmed(2)
+		assert.Equal(s, 2, s.queue.times[tracking.Key()])
 	})
 }
 
@@ -125,10 +124,10 @@ func TestOnPaymentAFailureThatMayPass(t *testing.T) {
 	eachVersion(t, onPayment, func(s *stage, version string) {
 		tracking := s.click()
 		event := invoiceEvent("invoice.paid", version, created, 900, tracking)
-		s.api.Fail(sparklooptest.Reset(), 1)
+		s.queue.full = 1
 		assert.Equal(s, http.StatusInternalServerError, s.send(event))
 		s.done(event)
-		s.confirmed(2, tracking)
+		s.enqueued(tracking)
 	})
 }
 
@@ -139,5 +138,5 @@ func TestOnPaymentAnInvoiceOfNoSubscription(t *testing.T) {
 		event("invoice.paid", newer, `{"id":"in_1","object":"invoice","amount_paid":900,"billing_reason":"manual","metadata":{},"parent":null}`),
 		event("invoice.paid", beforeBasil, `{"id":"in_1","object":"invoice","amount_paid":900,"billing_reason":"manual","subscription":null,"subscription_details":null}`),
 	)
-	s.confirmed(0)
+	s.enqueued()
 }

@@ -1,6 +1,6 @@
-// Command stripe is a small shop that sells through Stripe Checkout and has
-// SparkLoop's conversions confirmed by Stripe's webhook: that is where a shop
-// learns that somebody has paid.
+// Command stripe is a small shop that sells through Stripe Checkout and enqueues
+// SparkLoop's conversions in Stripe's webhook: that is where a shop learns that
+// somebody has paid.
 //
 //	STRIPE_API_KEY=... STRIPE_WEBHOOK_SECRET=... SPARKLOOP_API_KEY=... go run ./examples/stripe
 //
@@ -47,11 +47,11 @@
 //
 // # What comes of it
 //
-// 200 tells Stripe that the event is done with, 500 to send it again, which
-// Stripe does for up to three days. A failure that may pass is a 500: SparkLoop
-// or the database is down, or a key is wrong. SparkLoop's last word is a 200,
-// and the conversion is set aside for a person, in the order's row and the log.
-// After an outage of more than three days, confirm from the orders' rows.
+// 200 tells Stripe that the event is done with: the conversion is in the outbox,
+// which delivers it, however long SparkLoop is down, and sets aside what
+// SparkLoop refuses. 500 has Stripe send the event again, for up to three days:
+// the database is down, or the disk is full. What nobody can read is a 200, and
+// set aside for a person, in the order's row and the log.
 package main
 
 import (
@@ -72,6 +72,8 @@ import (
 
 	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/capture"
+	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/sqliteoutbox"
 )
 
 func main() {
@@ -88,25 +90,29 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	addr := flags.String("addr", "127.0.0.1:8080", "`address` to listen on")
 	base := flags.String("url", "http://127.0.0.1:8080", "`URL` under which browsers reach the shop")
 	on := flags.String("confirm-on", string(onCheckout), "the conversion: checkout or payment")
+	file := flags.String("queue", "sparkloop.db", "`file` of the outbox, which a redeploy must leave alone")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
 	} else if err != nil {
 		return 2
 	}
-	shop, err := newSite(getenv, *base, rule(*on), slog.New(slog.NewTextHandler(stderr, nil)))
+	shop, queue, err := newSite(ctx, getenv, *base, *file, rule(*on), slog.New(slog.NewTextHandler(stderr, nil)))
 	if err != nil {
 		fmt.Fprintln(stderr, "stripe:", err)
 		return 2
 	}
-	if err := serve(ctx, *addr, shop.handler(), stderr); err != nil {
+	err = serve(ctx, *addr, shop.handler(), stderr)
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+	defer cancel()
+	if err := errors.Join(err, queue.Close(end)); err != nil {
 		fmt.Fprintln(stderr, "stripe:", err)
 		return 1
 	}
 	return 0
 }
 
-// newSite is the shop as the environment has it.
-func newSite(getenv func(string) string, base string, on rule, log *slog.Logger) (*site, error) {
+// newSite is the shop as the environment has it, and its queue, to be closed.
+func newSite(ctx context.Context, getenv func(string) string, base, file string, on rule, log *slog.Logger) (*site, outbox.Queue, error) {
 	var missing []string
 	need := func(name string) string {
 		value := getenv(name)
@@ -117,22 +123,26 @@ func newSite(getenv func(string) string, base string, on rule, log *slog.Logger)
 	}
 	stripeKey, secret, key := need("STRIPE_API_KEY"), need("STRIPE_WEBHOOK_SECRET"), need("SPARKLOOP_API_KEY")
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("not set: %s", strings.Join(missing, ", "))
+		return nil, nil, fmt.Errorf("not set: %s", strings.Join(missing, ", "))
 	}
 	client, err := sparkloop.New(key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	keep, err := capture.New(capture.Options{})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	queue, err := sqliteoutbox.Open(ctx, file, client, outbox.Options{Logger: log})
+	if err != nil {
+		return nil, nil, err
 	}
 	rows := newMemory()
-	hook, err := newEndpoint(secret, on, client, rows, log)
+	hook, err := newEndpoint(secret, on, queue, rows, log)
 	if err != nil {
-		return nil, err
+		return nil, nil, errors.Join(err, queue.Close(ctx))
 	}
-	return &site{base: strings.TrimSuffix(base, "/"), keep: keep, stripe: stripe.NewClient(stripeKey), rows: rows, webhook: hook, log: log}, nil
+	return &site{base: strings.TrimSuffix(base, "/"), keep: keep, stripe: stripe.NewClient(stripeKey), rows: rows, webhook: hook, log: log}, queue, nil
 }
 
 func serve(ctx context.Context, addr string, h http.Handler, stderr io.Writer) error {
@@ -149,7 +159,7 @@ func serve(ctx context.Context, addr string, h http.Handler, stderr io.Writer) e
 		return err
 	case <-ctx.Done():
 	}
-	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*confirmTimeout)
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*storeTimeout)
 	defer cancel()
 	return server.Shutdown(wait) // what it cuts off, Stripe sends again
 }

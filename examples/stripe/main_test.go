@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -28,7 +29,7 @@ func TestRunSaysWhatIsMissing(t *testing.T) {
 	}{
 		{without("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "SPARKLOOP_API_KEY"), nil, "stripe: not set: STRIPE_API_KEY, STRIPE_WEBHOOK_SECRET, SPARKLOOP_API_KEY\n"},
 		{without("STRIPE_WEBHOOK_SECRET"), nil, "stripe: not set: STRIPE_WEBHOOK_SECRET\n"},
-		{without(), []string{"-confirm-on", "renewal"}, "stripe: the conversion is on checkout or payment, not on \"renewal\"\n"},
+		{without(), []string{"-confirm-on", "renewal", "-queue", filepath.Join(t.TempDir(), "sparkloop.db")}, "stripe: the conversion is on checkout or payment, not on \"renewal\"\n"},
 	} {
 		var stderr bytes.Buffer
 		assert.Equal(t, 2, run(t.Context(), test.args, test.getenv, &stderr))
@@ -36,15 +37,30 @@ func TestRunSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
+// interrupted is a terminal where Ctrl-C is pressed once something is printed.
+type interrupted struct {
+	bytes.Buffer
+
+	press func()
+}
+
+func (i *interrupted) Write(p []byte) (int, error) {
+	i.press()
+	return i.Buffer.Write(p)
+}
+
 func TestRunEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	var stderr bytes.Buffer
-	assert.Equal(t, 0, run(ctx, []string{"-addr", "127.0.0.1:0"}, func(name string) string { return settings[name] }, &stderr))
+	defer cancel()
+	getenv := func(name string) string { return settings[name] }
+	file := filepath.Join(t.TempDir(), "sparkloop.db")
+	stderr := &interrupted{press: cancel}
+	assert.Equal(t, 0, run(ctx, []string{"-addr", "127.0.0.1:0", "-queue", file}, getenv, stderr))
 	assert.Contains(t, stderr.String(), "/webhook")
 
-	assert.Equal(t, 1, run(ctx, []string{"-addr", "127.0.0.1:-1"}, func(name string) string { return settings[name] }, &stderr))
-	assert.Equal(t, 2, run(ctx, []string{"-nonsense"}, nil, &stderr))
-	assert.Equal(t, 0, run(ctx, []string{"-help"}, nil, &stderr))
+	assert.Equal(t, 1, run(t.Context(), []string{"-addr", "127.0.0.1:-1", "-queue", file}, getenv, stderr))
+	assert.Equal(t, 2, run(t.Context(), []string{"-queue", t.TempDir()}, getenv, stderr))
+	assert.Equal(t, 2, run(t.Context(), []string{"-nonsense"}, nil, stderr))
+	assert.Equal(t, 0, run(t.Context(), []string{"-help"}, nil, stderr))
 }

@@ -121,20 +121,20 @@ func TestReference(t *testing.T) {
 }
 
 // shop is the whole shop, with its browser.
-func shop(t *testing.T) (s *site, api *sparklooptest.Server, fake *fakeStripe, base string, browser *http.Client) {
+func shop(t *testing.T) (s *site, q *queue, api *sparklooptest.Server, fake *fakeStripe, base string, browser *http.Client) {
 	t.Helper()
-	api, fake = sparklooptest.NewServer(t), &fakeStripe{}
+	q, api, fake = &queue{times: map[string]int{}}, sparklooptest.NewServer(t), &fakeStripe{}
 	keep, err := capture.New(capture.Options{})
 	require.NoError(t, err)
 	log, rows := slog.New(slog.DiscardHandler), newMemory()
-	hook, err := newEndpoint(testSecret, onCheckout, api.Client(sparkloop.WithRetries(0)), rows, log)
+	hook, err := newEndpoint(testSecret, onCheckout, q, rows, log)
 	require.NoError(t, err)
 	s = &site{base: "https://shop.example", keep: keep, stripe: fake.client(t), rows: rows, webhook: hook, log: log}
 	server := httptest.NewServer(s.handler())
 	t.Cleanup(server.Close)
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
-	return s, api, fake, server.URL, &http.Client{
+	return s, q, api, fake, server.URL, &http.Client{
 		Jar: jar, Transport: server.Client().Transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -142,7 +142,7 @@ func shop(t *testing.T) (s *site, api *sparklooptest.Server, fake *fakeStripe, b
 
 func TestFromTheClickToTheWebhook(t *testing.T) {
 	t.Parallel()
-	s, api, fake, base, browser := shop(t)
+	s, q, api, fake, base, browser := shop(t)
 	get := func(address string) *http.Response {
 		resp, err := browser.Get(address)
 		require.NoError(t, err)
@@ -175,7 +175,7 @@ func TestFromTheClickToTheWebhook(t *testing.T) {
 	resp.Body.Close()
 	assert.Equal(t, http.StatusOK, resp.StatusCode)
 	assert.Empty(t, resp.Header["Set-Cookie"])
-	assert.True(t, api.Confirmed(tracking))
+	assert.True(t, q.has(tracking))
 	assert.Empty(t, s.rows.users, "the row is free for the next click")
 
 	cookies := get(base + "/thanks?session_id=cs_test_1").Cookies()
@@ -186,7 +186,7 @@ func TestFromTheClickToTheWebhook(t *testing.T) {
 
 func TestCheckoutIsNotToBeReached(t *testing.T) {
 	t.Parallel()
-	s, api, fake, base, browser := shop(t)
+	s, _, api, fake, base, browser := shop(t)
 	landing, tracking := api.Click("", base+"/")
 	resp, err := browser.Get(landing)
 	require.NoError(t, err)

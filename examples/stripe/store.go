@@ -24,20 +24,25 @@ type store interface {
 	//	SELECT tracking, settled_at IS NOT NULL FROM orders WHERE id = $1
 	claim(ctx context.Context, id string, t sparkloop.Tracking) (order, error)
 
-	// settle notes SparkLoop's last word in the order's row: confirmed if
-	// refused is nil, and else set aside for a person, with the reason. The
+	// settle notes in the order's row that the queue has its conversion, or, if
+	// refused is not nil, that it is set aside for a person, with the reason. The
 	// tracking leaves the user's row, so that the next click counts:
 	//
 	//	UPDATE orders SET settled_at = now(), refused = $2 WHERE id = $1;
 	//	UPDATE users SET tracking = NULL WHERE tracking = $3
+	//
+	// A shop with a database gives the outbox a Source as well, for the day when
+	// its file is lost:
+	//
+	//	SELECT tracking FROM orders WHERE settled_at >= $1 AND refused IS NULL
 	settle(ctx context.Context, id string, t sparkloop.Tracking, refused error) error
 }
 
 // order is an order's row.
 type order struct {
 	tracking sparkloop.Tracking
-	settled  bool  // SparkLoop has had its last word
-	refused  error // and it was a no
+	settled  bool  // the conversion is in the queue, or was set aside
+	refused  error // why it was set aside
 }
 
 // memory is a store for trying things out: it ends with the process.

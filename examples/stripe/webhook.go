@@ -12,6 +12,7 @@ import (
 	"github.com/stripe/stripe-go/v85/webhook"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
 const (
@@ -19,29 +20,29 @@ const (
 	// smaller.
 	maxEvent = 1 << 20
 
-	// confirmTimeout is for how long Stripe waits for an answer at most.
-	confirmTimeout = 5 * time.Second
+	// storeTimeout is for how long Stripe waits for the database at most.
+	storeTimeout = 5 * time.Second
 )
 
 // endpoint is where Stripe sends its events. It is safe for concurrent use.
 type endpoint struct {
-	secret    string
-	on        rule
-	sparkloop *sparkloop.Client
-	rows      store
-	log       *slog.Logger
+	secret string
+	on     rule
+	queue  outbox.Queue
+	rows   store
+	log    *slog.Logger
 }
 
 // newEndpoint checks the settings. The secret is the endpoint's own, as the
 // dashboard or stripe listen shows it, not the API key.
-func newEndpoint(secret string, on rule, client *sparkloop.Client, rows store, log *slog.Logger) (*endpoint, error) {
+func newEndpoint(secret string, on rule, queue outbox.Queue, rows store, log *slog.Logger) (*endpoint, error) {
 	if secret == "" {
 		return nil, errors.New("no signing secret: anybody can sign with an empty one")
 	}
 	if on != onCheckout && on != onPayment {
 		return nil, fmt.Errorf("the conversion is on %s or %s, not on %q", onCheckout, onPayment, on)
 	}
-	return &endpoint{secret, on, client, rows, log}, nil
+	return &endpoint{secret, on, queue, rows, log}, nil
 }
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -71,7 +72,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	sold, ok, err := e.on.read(event)
 	if ok {
 		// Stripe may hang up; what has begun is finished all the same.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), confirmTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), storeTimeout)
 		defer cancel()
 		err = e.convert(ctx, sold)
 	}
@@ -92,28 +93,28 @@ func (e *endpoint) convert(ctx context.Context, s sale) error {
 	if err != nil {
 		return fmt.Errorf("claim %s: %w", s.order, err)
 	}
-	var refused error
+	var problem error
 	switch {
 	case o.settled || !s.converts:
 		return nil
 	case !o.tracking.IsZero():
-		// To confirm again is safe: it counts once, so two events at the same
-		// time do no harm, nor does a settle that fails.
-		_, refused = e.sparkloop.Conversions.Confirm(ctx, o.tracking)
+		// To enqueue again is safe: it stays one conversion, so two events at the
+		// same time do no harm, nor does a settle that fails.
+		problem = e.queue.Enqueue(ctx, o.tracking)
 	case unreadable != nil:
-		refused = unreadable
+		problem = unreadable
 	default:
 		return nil // the buyer did not come through SparkLoop
 	}
 	switch {
-	case sparkloop.Retryable(refused):
-		return refused
-	case refused != nil:
-		e.log.ErrorContext(ctx, "conversion refused, for a person to look at", "order", s.order, "tracking", o.tracking.Encode(), "error", refused)
+	case sparkloop.Retryable(problem): // the disk is full, the database is down
+		return problem
+	case problem != nil:
+		e.log.ErrorContext(ctx, "conversion set aside, for a person to look at", "order", s.order, "tracking", o.tracking.Encode(), "error", problem)
 	default:
-		e.log.InfoContext(ctx, "conversion confirmed", "order", s.order, "tracking", o.tracking.Encode())
+		e.log.InfoContext(ctx, "conversion enqueued", "order", s.order, "tracking", o.tracking.Encode())
 	}
-	if err := e.rows.settle(ctx, s.order, o.tracking, refused); err != nil {
+	if err := e.rows.settle(ctx, s.order, o.tracking, problem); err != nil {
 		return fmt.Errorf("settle %s: %w", s.order, err)
 	}
 	return nil

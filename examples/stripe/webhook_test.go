@@ -15,7 +15,6 @@ import (
 	"github.com/stripe/stripe-go/v85/webhook"
 
 	"github.com/sparkloop-go/sparkloop"
-	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
 func TestWhatIsAConversion(t *testing.T) {
@@ -46,7 +45,7 @@ func TestWhatIsAConversion(t *testing.T) {
 				s := newStage(t, on)
 				tracking := s.click()
 				s.done(checkout(test.kind, test.status, tracking, test.changes...))
-				assert.Equal(t, test.want[on], s.api.Confirmed(tracking))
+				assert.Equal(t, test.want[on], s.queue.has(tracking))
 			})
 		}
 	}
@@ -57,9 +56,9 @@ func TestUnpaidThenPaid(t *testing.T) {
 	s := newStage(t, onCheckout)
 	tracking := s.click()
 	s.done(checkout(completed, "unpaid", tracking))
-	s.confirmed(0)
+	s.enqueued()
 	s.done(checkout(asyncSucceeded, "paid", tracking))
-	s.confirmed(1, tracking)
+	s.enqueued(tracking)
 }
 
 func TestUnpaidForGood(t *testing.T) {
@@ -67,7 +66,7 @@ func TestUnpaidForGood(t *testing.T) {
 	s := newStage(t, onCheckout)
 	tracking := s.click()
 	s.done(checkout(completed, "unpaid", tracking), checkout(asyncFailed, "unpaid", tracking))
-	s.confirmed(0)
+	s.enqueued()
 }
 
 func TestStripeHangsUp(t *testing.T) {
@@ -80,7 +79,7 @@ func TestStripeHangsUp(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/webhook", strings.NewReader(event)).WithContext(ctx)
 	r.Header.Set("Stripe-Signature", signature(event))
 	s.hook.ServeHTTP(httptest.NewRecorder(), r)
-	s.confirmed(1, tracking)
+	s.enqueued(tracking)
 }
 
 // Stripe promises neither an order nor that an event comes once.
@@ -90,7 +89,7 @@ func TestDuplicatesAndDisorder(t *testing.T) {
 	tracking := s.click()
 	success, unpaid := checkout(asyncSucceeded, "paid", tracking), checkout(completed, "unpaid", tracking)
 	s.done(success, unpaid, success, unpaid, checkout(completed, "paid", tracking))
-	s.confirmed(1, tracking)
+	s.enqueued(tracking)
 }
 
 func TestTheSameEventManyTimesAtOnce(t *testing.T) {
@@ -102,7 +101,7 @@ func TestTheSameEventManyTimesAtOnce(t *testing.T) {
 		wait.Go(func() { s.done(checkout(completed, "paid", tracking)) })
 	}
 	wait.Wait()
-	assert.True(t, s.api.Confirmed(tracking))
+	assert.True(t, s.queue.has(tracking))
 	kept, _ := s.rows.order("cs_test_1")
 	assert.Equal(t, order{tracking: tracking, settled: true}, kept)
 }
@@ -119,8 +118,8 @@ func TestTheUsersRowGoesFirst(t *testing.T) {
 			row, metadata := s.click(), s.click()
 			s.rows.signUp("Buyer@example.com", row)
 			s.done(checkout(completed, "paid", metadata, change))
-			s.confirmed(1, row)
-			assert.False(t, s.api.Confirmed(metadata))
+			s.enqueued(row)
+			assert.False(t, s.queue.has(metadata))
 		})
 	}
 }
@@ -133,8 +132,8 @@ func TestAnExpiredRowGivesWayToTheMetadata(t *testing.T) {
 	id, _ := s.rows.signUp("buyer@example.com", sparkloop.Tracking{})
 	s.rows.users[id] = stale
 	s.done(checkout(completed, "paid", live))
-	s.confirmed(1, live)
-	assert.False(t, s.api.Confirmed(stale))
+	s.enqueued(live)
+	assert.False(t, s.queue.has(stale))
 }
 
 // A click after the purchase is another one: events that come late confirm the
@@ -147,11 +146,11 @@ func TestTheOrderKeepsItsClick(t *testing.T) {
 	s.done(checkout(completed, "unpaid", first))
 	s.rows.users["user_1"] = second
 	s.done(checkout(asyncSucceeded, "paid", first), checkout(asyncSucceeded, "paid", first))
-	s.confirmed(1, first)
-	assert.False(t, s.api.Confirmed(second))
+	s.enqueued(first)
+	assert.False(t, s.queue.has(second))
 
 	s.done(checkout(completed, "paid", second, `"id":"cs_test_2"`))
-	s.confirmed(2, first, second)
+	s.enqueued(first, second)
 }
 
 func TestTheRowIsFreeAfterTheConversion(t *testing.T) {
@@ -162,7 +161,7 @@ func TestTheRowIsFreeAfterTheConversion(t *testing.T) {
 	s.done(checkout(completed, "paid", first))
 	s.rows.signUp("buyer@example.com", second)
 	s.done(checkout(completed, "paid", first), checkout(completed, "paid", second, `"id":"cs_test_2"`))
-	s.confirmed(2, first, second)
+	s.enqueued(first, second)
 }
 
 func TestNobodyToPay(t *testing.T) {
@@ -170,40 +169,28 @@ func TestNobodyToPay(t *testing.T) {
 	s := newStage(t, onCheckout)
 	s.done(checkout(completed, "paid", sparkloop.Tracking{}))
 	s.done(checkout(completed, "paid", sparkloop.Tracking{}, `"metadata":null`, `"id":"cs_test_2"`))
-	s.confirmed(0)
+	s.enqueued()
 	assert.Empty(t, s.log.String())
 
 	s.rows.signUp("buyer@example.com", s.click()) // a click that came after the order
 	s.done(checkout(completed, "paid", sparkloop.Tracking{}))
-	s.confirmed(0)
+	s.enqueued()
 }
 
-func TestAFailureThatMayPass(t *testing.T) {
+func TestTheDiskIsFull(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]sparklooptest.Fault{
-		"down":         sparklooptest.Status(http.StatusServiceUnavailable, ""),
-		"unreachable":  sparklooptest.Reset(),
-		"wrong key":    sparklooptest.Status(http.StatusUnauthorized, `{"error":"User not found!"}`),
-		"rate limited": sparklooptest.Status(http.StatusTooManyRequests, `{"error":"Too many requests"}`, "Retry-After", "60"),
-		"another page": sparklooptest.HTMLPage(),
-		"answer lost":  sparklooptest.LostAnswer(),
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newStage(t, onCheckout)
-			tracking := s.click()
-			event := checkout(completed, "paid", tracking)
-			s.api.Fail(fault, 1)
-			assert.Equal(t, http.StatusInternalServerError, s.send(event))
-			kept, _ := s.rows.order("cs_test_1")
-			assert.False(t, kept.settled)
+	s := newStage(t, onCheckout)
+	tracking := s.click()
+	event := checkout(completed, "paid", tracking)
+	s.queue.full = 1
+	assert.Equal(t, http.StatusInternalServerError, s.send(event))
+	kept, _ := s.rows.order("cs_test_1")
+	assert.False(t, kept.settled)
 
-			s.done(event, event) // Stripe sends it again, and once too often
-			s.confirmed(2, tracking)
-			kept, _ = s.rows.order("cs_test_1")
-			assert.Equal(t, order{tracking: tracking, settled: true}, kept)
-		})
-	}
+	s.done(event, event) // Stripe sends it again, and once too often
+	s.enqueued(tracking)
+	kept, _ = s.rows.order("cs_test_1")
+	assert.Equal(t, order{tracking: tracking, settled: true}, kept)
 }
 
 // The click of a buyer counts by the time of the purchase, not by that of the
@@ -213,13 +200,13 @@ func TestAClickThatExpiresDuringAnOutage(t *testing.T) {
 	s := newStage(t, onCheckout)
 	tracking := s.click()
 	event := checkout(completed, "paid", tracking)
-	s.api.Fail(sparklooptest.Reset(), 1)
+	s.queue.full = 1
 	assert.Equal(t, http.StatusInternalServerError, s.send(event))
 	kept, _ := s.rows.order("cs_test_1")
 	kept.tracking.CapturedAt = time.Now().Add(-46 * 24 * time.Hour).UTC().Truncate(time.Second)
 	s.rows.orders["cs_test_1"] = kept
 	s.done(event)
-	assert.True(t, s.api.Confirmed(tracking))
+	assert.True(t, s.queue.has(tracking))
 }
 
 func TestTheDatabaseIsAway(t *testing.T) {
@@ -233,25 +220,11 @@ func TestTheDatabaseIsAway(t *testing.T) {
 			event := checkout(completed, "paid", tracking)
 			assert.Equal(t, http.StatusInternalServerError, s.send(event))
 			s.done(event)
-			assert.True(t, s.api.Confirmed(tracking))
+			assert.True(t, s.queue.has(tracking))
 			kept, _ := s.rows.order("cs_test_1")
 			assert.Equal(t, order{tracking: tracking, settled: true}, kept)
 		})
 	}
-}
-
-func TestARefusalIsSetAside(t *testing.T) {
-	t.Parallel()
-	s := newStage(t, onCheckout)
-	unknown := sparkloop.Tracking{Offer: sparklooptest.DefaultOffer, Submission: "submission_nobody"}
-	event := checkout(completed, "paid", unknown)
-	s.done(event, event)
-	s.confirmed(1)
-	kept, _ := s.rows.order("cs_test_1")
-	assert.True(t, kept.settled)
-	assert.ErrorIs(t, kept.refused, sparkloop.ErrSubmissionNotFound)
-	assert.Contains(t, s.log.String(), "level=ERROR")
-	assert.Contains(t, s.log.String(), "submission_nobody")
 }
 
 func TestWhatCannotBeReadIsSetAside(t *testing.T) {
@@ -263,7 +236,7 @@ func TestWhatCannotBeReadIsSetAside(t *testing.T) {
 		s.done(checkout(completed, "paid", sparkloop.Tracking{}, damaged))
 		kept, _ := s.rows.order("cs_test_1")
 		assert.ErrorIs(t, kept.refused, sparkloop.ErrInvalidTracking)
-		s.confirmed(0)
+		s.enqueued()
 	})
 	t.Run("in the row", func(t *testing.T) {
 		t.Parallel()
@@ -276,7 +249,7 @@ func TestWhatCannotBeReadIsSetAside(t *testing.T) {
 		kept, _ := s.rows.order("cs_test_1")
 		assert.ErrorIs(t, kept.refused, sparkloop.ErrInvalidTracking)
 		assert.Equal(t, unread, s.rows.users[id], "it stays for a person to look at")
-		s.confirmed(0)
+		s.enqueued()
 	})
 	t.Run("beside one that can", func(t *testing.T) {
 		t.Parallel()
@@ -285,7 +258,7 @@ func TestWhatCannotBeReadIsSetAside(t *testing.T) {
 		s.rows.signUp("buyer@example.com", tracking)
 		event := checkout(completed, "paid", sparkloop.Tracking{}, damaged)
 		s.done(event, event)
-		s.confirmed(1, tracking)
+		s.enqueued(tracking)
 		kept, _ := s.rows.order("cs_test_1")
 		assert.NoError(t, kept.refused)
 	})
@@ -294,7 +267,8 @@ func TestWhatCannotBeReadIsSetAside(t *testing.T) {
 func TestSignatures(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, onCheckout)
-	event := checkout(completed, "paid", s.click())
+	tracking := s.click()
+	event := checkout(completed, "paid", tracking)
 	sign := func(secret string, at time.Time, payload string) string {
 		return webhook.GenerateTestSignedPayload(&webhook.UnsignedPayload{Payload: []byte(payload), Secret: secret, Timestamp: at}).Header
 	}
@@ -308,12 +282,12 @@ func TestSignatures(t *testing.T) {
 	} {
 		assert.Equal(t, http.StatusBadRequest, s.deliver(event, signature), name)
 	}
-	s.confirmed(0)
+	s.enqueued()
 	// While a secret is changed, Stripe signs with both.
 	both := sign("other-secret", time.Now(), event)
 	_, v1, _ := strings.Cut(signature(event), ",")
 	assert.Equal(t, http.StatusOK, s.deliver(event, both+","+v1))
-	s.confirmed(1)
+	s.enqueued(tracking)
 }
 
 func TestOtherRequests(t *testing.T) {

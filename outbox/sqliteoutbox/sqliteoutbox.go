@@ -19,6 +19,10 @@
 //
 // What a process was delivering when it was killed is taken up again 25 seconds
 // later.
+//
+// The package registers modernc.org/sqlite as the driver "sqlite". A program
+// with another driver of that name, such as github.com/glebarez/go-sqlite, panics
+// when it starts.
 package sqliteoutbox
 
 import (

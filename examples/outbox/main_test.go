@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkloop-go/sparkloop/sparklooptest"
+)
+
+func env(values map[string]string) func(string) string {
+	return func(name string) string { return values[name] }
+}
+
+func TestTheStory(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), nil, env(nil), &out))
+	rest := out.String()
+	for _, want := range []string{
+		`1\. A reader clicks`, `the checkout took \S+s:`, `✓ Confirmed: Conversion tracked successfully`,
+		`2\. SparkLoop is down`, `3 pending, the queue has paused: .*503 Service Unavailable`, `SparkLoop is back`, `(?:.*✓ Confirmed.*\n){3}`,
+		`3\. The program is killed`, `order 5 is in orders\.db; its conversion is in the queue: false`, `1 swept`, `✓ Confirmed`,
+		`4\. Somebody makes up`, `✗ Dead, .*404 Submission not found`,
+		`GET /metrics: 200`, `sparkloop_pending 0`, `sparkloop_confirmed 5`, `sparkloop_dead 1`, `sparkloop_swept 1`, `sparkloop_paused_seconds 0`,
+		`GET /status\?format=json: 503`, `"healthy":false`,
+		`6\. The end`, `closed;`,
+	} {
+		at := regexp.MustCompile(want).FindStringIndex(rest)
+		require.NotNil(t, at, "%s in what is left of\n%s", want, out.String())
+		rest = rest[at[1]:]
+	}
+}
+
+func TestAStoryThatIsStopped(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, run(ctx, nil, env(nil), &bytes.Buffer{}), context.Canceled)
+}
+
+// lines are what a program prints, as it does.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
+}
+
+// serving runs the program with a key; stop ends it, as Ctrl-C does.
+func serving(t *testing.T, api *sparklooptest.Server, dir string) (home string, stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	out := make(lines, 100)
+	ended := make(chan error, 1)
+	values := map[string]string{"SPARKLOOP_API_KEY": sparklooptest.APIKey, "SPARKLOOP_BASE_URL": api.URL()}
+	go func() { ended <- run(ctx, []string{"-addr", "127.0.0.1:0", "-data", dir}, env(values), out) }()
+	password := strings.TrimSpace((<-out)[len("The password for /status and /metrics is "):])
+	assert.Len(t, password, 26)
+	_, rest, found := strings.Cut(<-out, "The shop is at ")
+	require.True(t, found)
+	home, _, _ = strings.Cut(rest, "/,")
+	return home, func() error {
+		cancel()
+		return <-ended
+	}
+}
+
+func TestWithAKeyItServes(t *testing.T) {
+	t.Parallel()
+	api := sparklooptest.NewServer(t)
+	dir := t.TempDir()
+	home, stop := serving(t, api, dir)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+
+	landing, tracking := api.Click("", home+"/")
+	v := newVisitor()
+	_, err := v.buys(ctx, landing, home)
+	require.NoError(t, err)
+	require.NoError(t, api.WaitConfirmed(ctx, tracking))
+	_, err = v.buys(ctx, home, home) // the cookie has let go of it
+	require.NoError(t, err)
+
+	for _, path := range []string{"/status", "/status?format=json", "/metrics"} {
+		status, body, err := newVisitor().get(ctx, home+path, "wrong")
+		require.NoError(t, err)
+		assert.Equal(t, http.StatusUnauthorized, status)
+		assert.NotContains(t, body, "sparkloop")
+	}
+	require.NoError(t, stop())
+	assert.Len(t, api.Requests(), 1)
+
+	// What was pending when it ended is delivered by the next one.
+	orders, err := openOrders(ctx, dir)
+	require.NoError(t, err)
+	defer orders.db.Close()
+	_, tracking = api.Click("", home)
+	_, err = orders.place(ctx, "notebook", tracking)
+	require.NoError(t, err)
+	_, stop = serving(t, api, dir)
+	require.NoError(t, api.WaitConfirmed(ctx, tracking))
+	require.NoError(t, stop())
+}
+
+func TestWrongUsage(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	key := map[string]string{"SPARKLOOP_API_KEY": "k", "ADMIN_PASSWORD": "p"}
+	require.NoError(t, run(t.Context(), []string{"-h"}, env(nil), &out))
+	assert.Contains(t, out.String(), "ADMIN_PASSWORD")
+	require.ErrorContains(t, run(t.Context(), []string{"-x"}, env(nil), &out), "-x")
+	require.ErrorContains(t, run(t.Context(), []string{"-addr", "127.0.0.1:-1"}, env(key), &out), "invalid port")
+	require.ErrorContains(t, run(t.Context(), []string{"-addr", "127.0.0.1:0", "-data", "/nowhere"}, env(key), &out), "orders.db")
+	key["SPARKLOOP_BASE_URL"] = "x"
+	require.ErrorContains(t, run(t.Context(), nil, env(key), &out), "WithBaseURL")
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/riveroutbox"
+	"github.com/sparkloop-go/sparkloop/sparklooptest"
+)
+
+// openForSQL opens the queue of a program that uses database/sql, or what stands
+// on it: GORM, sqlx, ent. There is no EnqueueTx for their transactions. The
+// order's row has the tracking; Enqueue comes after the commit, and Source is for
+// the crash in between.
+func openForSQL(ctx context.Context, pool *pgxpool.Pool, client *sparkloop.Client, o outbox.Options) (*sql.DB, *riveroutbox.Outbox, error) {
+	db := stdlib.OpenDBFromPool(pool) // give this one to the ORM: both share the connections
+	o.Source = func(ctx context.Context, since time.Time) ([]sparkloop.Tracking, error) {
+		return trackingsOf(ctx, db, since)
+	}
+	queue, err := riveroutbox.Open(ctx, pool, client, riveroutbox.Options{Options: o})
+	return db, queue, err
+}
+
+func trackingsOf(ctx context.Context, db *sql.DB, since time.Time) (all []sparkloop.Tracking, err error) {
+	rows, err := db.QueryContext(ctx, `SELECT tracking FROM orders WHERE tracking IS NOT NULL AND placed_at >= $1`, since)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var t sparkloop.Tracking
+		if err := rows.Scan(&t); err != nil {
+			return nil, err
+		}
+		all = append(all, t)
+	}
+	return all, rows.Err()
+}
+
+// placeBySQL is the purchase: commit, then enqueue.
+func placeBySQL(ctx context.Context, db *sql.DB, queue outbox.Queue, tracking sparkloop.Tracking) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	if _, err := tx.ExecContext(ctx, `INSERT INTO orders (tracking) VALUES ($1)`, tracking); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	return queue.Enqueue(ctx, tracking)
+}
+
+func TestDatabaseSQL(t *testing.T) {
+	t.Parallel()
+	pool, _ := newPool(t)
+	_, err := pool.Exec(t.Context(), `CREATE TABLE orders (tracking text, placed_at timestamptz NOT NULL DEFAULT now())`)
+	require.NoError(t, err)
+	api := sparklooptest.NewServer(t)
+	_, enqueued := api.Click("", "")
+	_, missed := api.Click("", "") // its process died after the commit
+	_, err = pool.Exec(t.Context(), `INSERT INTO orders (tracking) VALUES ($1), (NULL)`, missed)
+	require.NoError(t, err)
+
+	db, queue, err := openForSQL(t.Context(), pool, api.Client(), outbox.Options{Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	require.NoError(t, placeBySQL(t.Context(), db, queue, enqueued))
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	require.NoError(t, api.WaitConfirmed(ctx, enqueued))
+	require.NoError(t, api.WaitConfirmed(ctx, missed))
+	require.NoError(t, queue.Close(ctx))
+	stats, err := queue.Stats(ctx)
+	require.NoError(t, err)
+	require.Equal(t, 1, stats.Swept)
+	require.NoError(t, db.Close())
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/capture"
+	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/riveroutbox"
+	"github.com/sparkloop-go/sparkloop/sparklooptest"
+)
+
+// newShop is a web process on a database of its own, and its address.
+func newShop(t *testing.T) (s *shop, url string) {
+	t.Helper()
+	pool, url := newPool(t)
+	require.NoError(t, makeOrders(t.Context(), pool))
+	quiet := slog.New(slog.DiscardHandler)
+	queue, err := riveroutbox.Open(t.Context(), pool, sparklooptest.NewServer(t).Client(), riveroutbox.Options{
+		Options: outbox.Options{Workers: -1, Logger: quiet},
+		Schema:  outboxSchema,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, queue.Close(context.Background())) })
+	keep, err := capture.New(capture.Options{})
+	require.NoError(t, err)
+	return &shop{pool, queue, keep, quiet}, url
+}
+
+func tracked(submission string) sparkloop.Tracking {
+	return sparkloop.Tracking{Offer: sparklooptest.DefaultOffer, Submission: submission, CapturedAt: time.Now().UTC().Truncate(time.Second)}
+}
+
+func buy(t *testing.T, s *shop, tracking sparkloop.Tracking, card string) int {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodPost, "/buy", strings.NewReader("card="+card))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.AddCookie(&http.Cookie{Name: "sparkloop_t", Value: tracking.Encode()})
+	w := httptest.NewRecorder()
+	s.handler().ServeHTTP(w, r)
+	return w.Code
+}
+
+// The queue's table is away when the order comes, for whatever reason.
+func TestTheSavepointSavesTheOrderAndSourceTheConversion(t *testing.T) {
+	t.Parallel()
+	s, url := newShop(t)
+	api := sparklooptest.NewServer(t)
+	_, tracking := api.Click("", "")
+	rename := func(from, to string) {
+		_, err := s.pool.Exec(t.Context(), `ALTER TABLE `+outboxSchema+`.`+from+` RENAME TO `+to)
+		require.NoError(t, err)
+	}
+	rename("river_job", "away")
+	require.Equal(t, http.StatusOK, buy(t, s, tracking, "good"))
+	rename("away", "river_job")
+	_, found, err := s.queue.Lookup(t.Context(), tracking)
+	require.NoError(t, err)
+	require.False(t, found)
+
+	worker, err := startProcess(t.Context(), []string{
+		"DATABASE_URL=" + url, "SPARKLOOP_API_KEY=" + sparklooptest.APIKey, "SPARKLOOP_BASE_URL=" + api.URL(),
+	}, "worker")
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	require.NoError(t, api.WaitConfirmed(ctx, tracking))
+	require.NoError(t, worker.end())
+	stats, err := s.queue.Stats(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 1, stats.Swept)
+}
