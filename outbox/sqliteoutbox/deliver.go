@@ -64,6 +64,9 @@ func (q *Outbox) dispatch(running, calls context.Context) {
 		}
 		e, probing, wait, err := q.next(running)
 		if running.Err() != nil {
+			if err == nil && wait == 0 {
+				q.release(calls, e)
+			}
 			return
 		}
 		if failing != (err != nil) {
@@ -126,6 +129,7 @@ func (q *Outbox) next(ctx context.Context) (e outbox.Entry, probing bool, wait t
 		return e, probing, e.DueAt.Sub(now), nil
 	}
 	until := now.Add(lease)
+	ctx = context.WithoutCancel(ctx) // a statement that is broken off may have claimed all the same
 	n, err := q.db.exec(ctx, "UPDATE sparkloop_conversions SET claimed = 1, due = ? WHERE id = ? AND state = 0 AND due = ?",
 		until.UnixMilli(), e.ID, e.DueAt.UnixMilli())
 	if err == nil && n == 0 {
@@ -133,6 +137,15 @@ func (q *Outbox) next(ctx context.Context) (e outbox.Entry, probing bool, wait t
 	}
 	e.DueAt = until
 	return e, probing, wait, err
+}
+
+// release gives back a conversion that was claimed and will not be sent.
+func (q *Outbox) release(ctx context.Context, claimed outbox.Entry) {
+	back := claimed
+	back.DueAt = q.o.Now()
+	if _, err := q.record(context.WithoutCancel(ctx), claimed, delivery.Verdict{Entry: back}); err != nil {
+		q.o.Logger.Warn("sparkloop outbox: a conversion is delivered only when its claim is over", slog.Any("error", err))
+	}
 }
 
 // deliver asks SparkLoop about a claimed conversion and stores what it says.

@@ -71,9 +71,12 @@ func (p *Policy) Ready(ctx context.Context) (wait time.Duration, probing bool, e
 // It takes at most 20 seconds, and never fails: what went wrong is in the
 // verdict. If ctx ends before the answer is there, the entry is due at once.
 func (p *Policy) Deliver(ctx context.Context, e outbox.Entry) Verdict {
-	leave, wait, ok, err := p.gate.enter(ctx)
-	if err != nil || !ok {
-		return p.giveBack(e, max(wait, 500*time.Millisecond))
+	leave, ok, err := p.gate.enter(ctx)
+	switch {
+	case err != nil:
+		return p.giveBack(e, 500*time.Millisecond)
+	case !ok: // due at once when the pause ends, or to be the next probe; until then Ready holds
+		return p.giveBack(e, 0)
 	}
 	call, cancel := context.WithTimeout(ctx, callMax)
 	defer cancel()
@@ -204,7 +207,7 @@ func (p *Policy) pause(ctx context.Context, began *pause, err error) {
 func (p *Policy) goOn(ctx context.Context, ended *pause) {
 	if ended != nil {
 		p.o.Logger.LogAttrs(ctx, slog.LevelWarn, "sparkloop outbox: going on",
-			slog.Duration("paused", p.o.Now().Sub(time.UnixMilli(ended.Since)).Round(time.Second)))
+			slog.Duration("paused", max(p.o.Now().Sub(time.UnixMilli(ended.Since)).Round(time.Second), 0)))
 	}
 }
 

@@ -44,17 +44,18 @@ type gate struct {
 	lastClass string
 }
 
-// pass is leave to send, and must be given back by done. A wait is how long
-// nothing may be sent; ok is false then.
+// pass says which pauses a conversion that may be sent is the probe of.
 type pass struct{ probesOwn, probesShared bool }
 
-func (g *gate) enter(ctx context.Context) (p pass, wait time.Duration, ok bool, err error) {
+// enter says whether a conversion may be sent now. In a pause that is one at a
+// time: whoever may is the probe, and nobody else is before its call must be over.
+func (g *gate) enter(ctx context.Context) (p pass, ok bool, err error) {
 	now := g.now()
 	g.mu.Lock()
 	if g.own != nil {
-		if wait := g.wait(g.own, now); wait > 0 {
+		if g.wait(g.own, now) > 0 {
 			g.mu.Unlock()
-			return pass{}, wait, false, nil
+			return pass{}, false, nil
 		}
 		g.own.Probe = now.Add(callMax).UnixMilli()
 		p.probesOwn = true
@@ -63,22 +64,17 @@ func (g *gate) enter(ctx context.Context) (p pass, wait time.Duration, ok bool, 
 
 	s, _, _, err := load(ctx, g.row)
 	if err != nil || s.Pause == nil {
-		return p, 0, err == nil, err
+		return p, err == nil, err
 	}
-	ok = true
 	err = update(ctx, g.row, func(s *shared, _ time.Time) bool {
-		if p.probesShared, ok = false, true; s.Pause == nil {
-			return false
+		p.probesShared = s.Pause != nil && g.wait(s.Pause, now) <= 0
+		ok = s.Pause == nil || p.probesShared
+		if p.probesShared {
+			s.Pause.Probe = now.Add(callMax).UnixMilli()
 		}
-		if wait = g.wait(s.Pause, now); wait > 0 {
-			ok = false
-			return false
-		}
-		s.Pause.Probe = now.Add(callMax).UnixMilli()
-		p.probesShared = true
-		return true
+		return p.probesShared
 	})
-	return p, wait, ok && err == nil, err
+	return p, ok && err == nil, err
 }
 
 // peek is enter without taking the probe: how long nothing may be sent, and

@@ -50,12 +50,12 @@ func (l *limiter) Wait(ctx context.Context) error {
 			l.giveBack(ctx, slot)
 			return ctx.Err()
 		}
-		if time.Since(began) > wait+l.late {
-			continue // the process was suspended, and others have counted on this slot's time
-		}
 		s, _, now, err := load(ctx, l.row)
 		if err != nil {
 			return err
+		}
+		if time.Since(began) > wait+l.late {
+			continue // the process was suspended, and others have counted on this slot's time
 		}
 		if s.Hold <= now.UnixMicro() || s.Hold > now.Add(holdMax+time.Second).UnixMicro() {
 			return nil

@@ -1,0 +1,196 @@
+package conformance
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/sparklooptest"
+)
+
+// answering is about what SparkLoop's answers make of a conversion.
+func answering() []story {
+	return []story{
+		{"LostAnswerIsConfirmedOnce", lostAnswer},
+		{"ConfirmedBeforeIsConfirmed", confirmedBefore},
+		{"FinalAnswerIsDead", finalAnswer},
+		{"FailuresThatPassAreTriedAgain", failuresThatPass},
+		{"RetryAfterIsKept", retryAfter},
+		{"LongestIdsAreKeptWhole", longestIDs},
+		{"OneThatAlwaysFailsHoldsUpNobody", alwaysFails},
+		{"TwoThatAlwaysFailHoldUpNobody", twoAlwaysFail},
+	}
+}
+
+func lostAnswer(w *world) {
+	p := w.open(outbox.Options{})
+	w.api.Fail(sparklooptest.LostAnswer(), 1)
+	t := w.click()
+	p.enqueue(t)
+	e := p.become(t, outbox.Confirmed)
+	assert.Equal(w.t, 2, e.Attempts)
+	assert.Contains(w.t, e.Reason, "must be unique")
+	assert.Zero(w.t, w.wire.answers(200), "the only yes was lost")
+	p.tells(1, 0)
+}
+
+func confirmedBefore(w *world) {
+	p := w.open(outbox.Options{})
+	t := w.click()
+	_, err := p.Client().Conversions.Confirm(w.ctx(), t)
+	require.NoError(w.t, err)
+	p.enqueue(t)
+	assert.Equal(w.t, 1, p.become(t, outbox.Confirmed).Attempts)
+}
+
+func finalAnswer(w *world) {
+	p := w.open(outbox.Options{})
+	lead := w.api.AddOffer(sparkloop.Offer{ConversionType: sparkloop.ConversionLead})
+	_, leadClick := w.api.Click(lead.UUID, "")
+	noOffer, odd := w.click(), w.click()
+	noOffer.Offer = "offer_of_nobody"
+	w.wire.say(odd, 422, `{"error":"The campaign has ended"}`)
+	all := map[sparkloop.Tracking]string{
+		w.unknown(): "Submission not found",
+		noOffer:     "Offer not found",
+		leadClick:   "Offer submission must be an action",
+		odd:         "The campaign has ended",
+	}
+	before := make(map[sparkloop.Tracking]outbox.Entry)
+	for t, words := range all {
+		p.enqueue(t)
+		e := p.become(t, outbox.Dead)
+		assert.Contains(w.t, e.Reason, words)
+		assert.Equal(w.t, 1, e.Attempts)
+		assert.Zero(w.t, e.DueAt)
+		assert.WithinRange(w.t, e.FinishedAt, e.EnqueuedAt, w.now())
+		before[t] = e
+	}
+
+	w.pass(70 * day) // longer than confirmed ones are kept
+	p.settle()
+	assert.Len(w.t, p.list(outbox.Dead), len(all))
+	p.tells(1, len(all))
+	_, _, paused := p.told()
+	assert.Empty(w.t, paused, "an answer is a good answer")
+	for t := range all {
+		assert.Equal(w.t, before[t], p.find(t))
+		assert.Equal(w.t, 1, w.wire.count(t))
+		assert.Equal(w.t, 1, p.log.warnings(t.Key()), "a person is told once")
+	}
+}
+
+func failuresThatPass(w *world) {
+	p := w.open(outbox.Options{})
+	for _, f := range []sparklooptest.Fault{
+		sparklooptest.Reset(), sparklooptest.CutBody(), sparklooptest.HTMLPage(), sparklooptest.Redirect("https://elsewhere.example/"),
+		sparklooptest.Status(500, ""), sparklooptest.Status(503, "busy"), sparklooptest.Status(429, ""),
+		sparklooptest.Status(401, `{"error":"User not found!"}`), sparklooptest.Status(403, "<h1>Forbidden</h1>"),
+		sparklooptest.Status(408, ""), sparklooptest.Status(501, ""), sparklooptest.Status(400, "<h1>Bad Request</h1>"),
+	} {
+		w.api.Fail(f, 2)
+		t := w.click()
+		p.enqueue(t)
+		e := p.become(t, outbox.Confirmed)
+		if f.String() != sparklooptest.CutBody().String() { // after which it is confirmed already
+			assert.Equal(w.t, 3, e.Attempts, f)
+		}
+		assert.True(w.t, w.api.Confirmed(t))
+	}
+	_, died, paused := p.told()
+	assert.Empty(w.t, died)
+	assert.Empty(w.t, paused, "a single conversion cannot tell that all would fail")
+}
+
+func retryAfter(w *world) {
+	p := w.open(outbox.Options{RetryMin: 10 * time.Millisecond, RetryMax: time.Hour})
+	soon, late := w.click(), w.click()
+	w.api.Fail(sparklooptest.Status(503, "", "Retry-After", "1800"), 1)
+	asked := w.now()
+	p.enqueue(soon)
+	e := p.until(soon, outbox.Pending, func(e outbox.Entry) bool { return e.Attempts == 1 })
+	assert.WithinRange(w.t, e.DueAt, asked.Add(29*time.Minute), w.now().Add(31*time.Minute))
+
+	p.settle() // a good answer, for another one may not fail alike
+	w.api.Fail(sparklooptest.Status(503, "", "Retry-After", "86400"), 1)
+	asked = w.now()
+	p.enqueue(late)
+	e = p.until(late, outbox.Pending, func(e outbox.Entry) bool { return e.Attempts == 1 })
+	assert.WithinRange(w.t, e.DueAt, asked.Add(30*time.Minute), w.now().Add(61*time.Minute), "RetryMax is the most")
+
+	assert.Equal(w.t, 1, w.wire.count(soon))
+	w.pass(31 * time.Minute)
+	p.become(soon, outbox.Confirmed)
+	w.pass(31 * time.Minute)
+	p.become(late, outbox.Confirmed)
+}
+
+func longestIDs(w *world) {
+	p := w.open(outbox.Options{})
+	w.fail(sparklooptest.Status(404, "")) // the error names each address that was tried
+	t := w.click()
+	t.Offer, t.Submission = strings.Repeat("o", 128), strings.Repeat("s", 128)
+	p.enqueue(t)
+	e := p.until(t, outbox.Pending, func(e outbox.Entry) bool { return e.Attempts > 0 })
+	assert.Equal(w.t, t, e.Tracking)
+	assert.True(w.t, utf8.ValidString(e.Reason))
+	assert.Less(w.t, len(e.Reason), 4096)
+	w.recover()
+	p.become(t, outbox.Dead)
+}
+
+func alwaysFails(w *world) {
+	p := w.open(outbox.Options{})
+	bad := w.click()
+	w.wire.say(bad, 500, `{"error":"Internal Server Error"}`)
+	p.enqueue(bad)
+	for range 5 {
+		p.enqueue(w.clicks(4)...)
+		n := w.wire.count(bad)
+		w.until("it is tried again", func() bool { return w.wire.count(bad) > n })
+	}
+	w.until("the others are confirmed", func() bool { return p.stats().Confirmed == 20 })
+	_, died, paused := p.told()
+	assert.Empty(w.t, died)
+	assert.Empty(w.t, paused)
+	assert.Zero(w.t, p.stats().PausedSince)
+
+	w.pass(44 * day)
+	n := w.wire.count(bad)
+	w.until("it is tried again", func() bool { return w.wire.count(bad) > n+1 })
+	assert.Equal(w.t, outbox.Pending, p.find(bad).State)
+
+	w.pass(2 * day)
+	e := p.become(bad, outbox.Expired)
+	assert.Contains(w.t, e.Reason, "500")
+	assert.Greater(w.t, e.Attempts, 5)
+	assert.LessOrEqual(w.t, e.Attempts, w.wire.count(bad))
+	p.tells(20, 1)
+	_, died, _ = p.told()
+	assert.Equal(w.t, outbox.Expired, died[0].State)
+	assert.Equal(w.t, 1, p.log.warnings(bad.Key()))
+}
+
+func twoAlwaysFail(w *world) {
+	p := w.open(outbox.Options{})
+	for range 2 {
+		bad := w.click()
+		w.wire.say(bad, 500, `{"error":"Internal Server Error"}`)
+		p.enqueue(bad)
+	}
+	const rounds = 5
+	for i := range rounds {
+		t := w.click()
+		p.enqueue(t)
+		w.until(fmt.Sprintf("good conversion %d is confirmed", i+1), func() bool { return w.api.Confirmed(t) })
+	}
+	w.until("and stored", func() bool { return p.stats().Confirmed == rounds })
+	assert.Equal(w.t, 2, p.stats().Pending)
+	assert.Zero(w.t, p.stats().Dead)
+}
