@@ -1,0 +1,234 @@
+package chaos
+
+import (
+	"bytes"
+	"io"
+	"log"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkloop-go/sparkloop/sparklooptest"
+)
+
+// api is SparkLoop at the end of a bad line, on a loopback socket.
+type api struct {
+	*sparklooptest.Server
+	url string
+
+	mu      sync.Mutex
+	line    line
+	random  *rand.Rand
+	counts  counts
+	yes     map[string]int // by path: how often the conversion was confirmed
+	arrived []time.Time    // when requests came that SparkLoop took
+}
+
+// line is how bad the line is: the shares of requests that meet a fault, and
+// how long the rest take.
+type line struct {
+	lost, failed, reset float64
+	latency             time.Duration // on average
+	down                *outage
+}
+
+// outage is what every request meets: a status, or a reset if that is 0.
+type outage struct{ status int }
+
+// counts are what the API has seen.
+type counts struct {
+	requests int
+	lost     int // answers, after the request was carried out
+	failed   int // 5xx
+	reset    int
+	limited  int // 429
+	refused  int // 401
+	repeated int // "must be unique"
+}
+
+func newAPI(t *testing.T, options ...sparklooptest.Option) *api {
+	t.Helper()
+	fake, err := sparklooptest.Start(options...)
+	require.NoError(t, err)
+	t.Cleanup(fake.Close)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	a := &api{
+		Server: fake,
+		url:    "http://" + listener.Addr().String() + "/api/v2",
+		random: rand.New(rand.NewPCG(1, 2)),
+		yes:    make(map[string]int),
+	}
+	server := &http.Server{
+		Handler:           a,
+		ErrorLog:          log.New(io.Discard, "", 0), // connections break on purpose
+		ReadHeaderTimeout: 10 * time.Second,
+	}
+	go server.Serve(listener) //nolint:errcheck // it ends with Close
+	t.Cleanup(func() { server.Close() })
+	return a
+}
+
+// set changes the line.
+func (a *api) set(l line) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.line = l
+}
+
+func (a *api) seen() counts {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.counts
+}
+
+// fate is what becomes of one request.
+type fate struct {
+	status      int // in place of the API's answer
+	reset, lost bool
+	latency     time.Duration
+}
+
+// draw chooses and counts a request's fate.
+func (a *api) draw() fate {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.counts.requests++
+	f := fate{latency: time.Duration(2 * a.random.Float64() * float64(a.line.latency))}
+	switch roll := a.random.Float64(); {
+	case a.line.down != nil:
+		f.status, f.reset = a.line.down.status, a.line.down.status == 0
+	case roll < a.line.lost:
+		f.lost = true
+	case roll < a.line.lost+a.line.failed:
+		all := []int{http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable}
+		f.status = all[a.random.IntN(len(all))]
+	case roll < a.line.lost+a.line.failed+a.line.reset:
+		f.reset = true
+	}
+	switch {
+	case f.reset:
+		a.counts.reset++
+	case f.status != 0:
+		a.counts.failed++
+	}
+	return f
+}
+
+// ServeHTTP implements [http.Handler].
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f := a.draw()
+	if !travel(r, f.latency/2) {
+		return
+	}
+	switch {
+	case f.reset:
+		hangUp(w, true)
+		return
+	case f.status != 0:
+		http.Error(w, "Service trouble", f.status)
+		return
+	}
+	request := r.Clone(r.Context())
+	request.RequestURI = ""
+	answer, err := a.Transport().RoundTrip(request)
+	if err != nil {
+		return // the client is gone
+	}
+	defer answer.Body.Close()
+	body, _ := io.ReadAll(answer.Body) // in memory
+	a.note(r.URL.Path, answer.StatusCode, body, f.lost)
+	travel(r, f.latency/2)
+	if f.lost {
+		hangUp(w, false)
+		return
+	}
+	maps.Copy(w.Header(), answer.Header)
+	w.WriteHeader(answer.StatusCode)
+	w.Write(body) //nolint:errcheck // the client may be gone
+}
+
+// note counts an answer of the API itself.
+func (a *api) note(path string, status int, body []byte, lost bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if lost {
+		a.counts.lost++
+	}
+	switch {
+	case status == http.StatusTooManyRequests:
+		a.counts.limited++
+		return
+	case status == http.StatusUnauthorized:
+		a.counts.refused++
+	case status == http.StatusOK:
+		a.yes[path]++
+	case bytes.Contains(body, []byte("must be unique")):
+		a.counts.repeated++
+	}
+	a.arrived = append(a.arrived, time.Now())
+}
+
+// twice is how many conversions were confirmed more than once.
+func (a *api) twice() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := 0
+	for _, times := range a.yes {
+		if times > 1 {
+			n++
+		}
+	}
+	return n
+}
+
+// within is how many requests came in the time d from the first one on that came
+// after since. It is 0 until that is over.
+func (a *api) within(since time.Time, d time.Duration) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var first time.Time
+	n := 0
+	for _, at := range a.arrived {
+		if first.IsZero() && at.After(since) {
+			first = at
+		}
+		if !first.IsZero() && at.Sub(first) < d {
+			n++
+		}
+	}
+	if first.IsZero() || time.Since(first) < d {
+		return 0
+	}
+	return n
+}
+
+// travel takes time, and is false if the client is gone after it.
+func travel(r *http.Request, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-r.Context().Done():
+		return false
+	}
+}
+
+// hangUp breaks the connection, with a reset if it is to be rude.
+func hangUp(w http.ResponseWriter, rude bool) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok && rude {
+		tcp.SetLinger(0) //nolint:errcheck // without it the connection ends politely
+	}
+	conn.Close()
+}

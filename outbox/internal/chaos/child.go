@@ -1,0 +1,132 @@
+package chaos
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox"
+)
+
+// environment is the variable that holds a process's config.
+const environment = "SPARKLOOP_CHAOS_PROCESS"
+
+// workers is how many conversions a process delivers at a time.
+const workers = 4
+
+// config is what a process is told when it starts.
+type config struct {
+	Database string        `json:"database"`
+	BaseURL  string        `json:"base_url"`
+	Key      string        `json:"key"` // of the fake API
+	Requests int           `json:"requests"`
+	Window   time.Duration `json:"window"`
+	Moved    bool          `json:"moved"` // the queue's clock can be moved
+	Ahead    time.Duration `json:"ahead"` // of the real clock
+}
+
+// What a process writes to its standard output, and reads from its standard
+// input, whose end tells it to close its queue and end.
+const (
+	sayReady  = "ready"
+	sayStored = "stored" // and the conversion's key: Enqueue has returned nil
+
+	tellAhead   = "ahead"   // and the time by which the clock is ahead
+	tellEnqueue = "enqueue" // and the encoded tracking
+)
+
+// Process is for TestMain: it returns false in a test run. Where a story has
+// started the test binary as a process, it is that one until that ends.
+func Process(e Engine) bool {
+	text := os.Getenv(environment)
+	if text == "" {
+		return false
+	}
+	var c config
+	err := json.Unmarshal([]byte(text), &c)
+	if err == nil {
+		err = c.run(context.Background(), e)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos process:", err)
+		os.Exit(1)
+	}
+	return true
+}
+
+// options are a process's, with a clock that is ahead by what the pointer says.
+func options(moved bool, ahead *atomic.Int64) outbox.Options {
+	o := outbox.Options{Workers: workers, RetryMin: 100 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	if moved {
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	}
+	return o
+}
+
+func (c config) run(ctx context.Context, e Engine) error {
+	var ahead atomic.Int64
+	ahead.Store(int64(c.Ahead))
+	client, err := sparkloop.New(c.Key, sparkloop.WithBaseURL(c.BaseURL), sparkloop.WithRateLimit(c.Requests, c.Window))
+	if err != nil {
+		return err
+	}
+	q, err := e.Open(ctx, c.Database, client, options(c.Moved, &ahead))
+	if err != nil {
+		return err
+	}
+	fmt.Println(sayReady)
+
+	given := make(chan sparkloop.Tracking)
+	var handlers sync.WaitGroup
+	for range 8 {
+		handlers.Go(func() {
+			for t := range given {
+				if err := q.Enqueue(ctx, t); err != nil {
+					fmt.Fprintln(os.Stderr, "chaos process:", err)
+					os.Exit(1)
+				}
+				fmt.Println(sayStored, t.Key())
+			}
+		})
+	}
+	told := bufio.NewScanner(os.Stdin)
+	for told.Scan() {
+		if err := c.obey(told.Text(), &ahead, given); err != nil {
+			return err
+		}
+	}
+	close(given)
+	handlers.Wait()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return q.Close(ctx)
+}
+
+// obey does what one line of the standard input says.
+func (c config) obey(line string, ahead *atomic.Int64, given chan<- sparkloop.Tracking) error {
+	switch what, with, _ := strings.Cut(line, " "); what {
+	case tellAhead:
+		d, err := time.ParseDuration(with)
+		if err != nil {
+			return err
+		}
+		ahead.Store(int64(d))
+	case tellEnqueue:
+		t, err := sparkloop.DecodeTracking(with)
+		if err != nil {
+			return err
+		}
+		given <- t
+	default:
+		return fmt.Errorf("it was told %q", line)
+	}
+	return nil
+}
