@@ -46,7 +46,7 @@ bench: ## Run the benchmarks that match BENCH (all)
 chaos: ## Kill processes, lose answers, crash databases: minutes, with figures
 	$(call title,Chaos)
 	@export SPARKLOOP_CHAOS=full; for module in $(filter ./outbox/%,$(MODULES)); do \
-		echo "-- $$module"; (cd "$$module" && go test -count=1 -timeout=60m -v -run='^TestChaos$$' .); done
+		echo "-- $$module"; (cd "$$module" && go test -count=1 -parallel=3 -timeout=60m -v -run='^TestChaos$$' .); done
 
 cover: ## Measure the statement coverage of the root package and internal/
 	$(call title,Coverage: at least $(COVERAGE)%)
