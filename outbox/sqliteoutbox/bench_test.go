@@ -129,13 +129,13 @@ func BenchmarkClaim(b *testing.B) {
 					}
 				}
 				began := time.Now()
-				e, _, wait, err := q.next(b.Context())
+				c, _, wait, err := q.next(b.Context())
 				if err != nil || wait > 0 {
 					b.Fatal(wait, err)
 				}
 				claim = append(claim, time.Since(began))
 				began = time.Now()
-				if n, err := q.record(b.Context(), e, confirmed(e)); err != nil || n != 1 {
+				if n, err := q.record(b.Context(), c, confirmed(c.Entry)); err != nil || n != 1 {
 					b.Fatal(n, err)
 				}
 				record = append(record, time.Since(began))

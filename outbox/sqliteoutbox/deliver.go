@@ -62,10 +62,10 @@ func (q *Outbox) dispatch(running, calls context.Context) {
 		case <-running.Done():
 			return
 		}
-		e, probing, wait, err := q.next(running)
+		c, probing, wait, err := q.next(running)
 		if running.Err() != nil {
 			if err == nil && wait == 0 {
-				q.release(calls, e)
+				q.release(calls, c)
 			}
 			return
 		}
@@ -77,7 +77,7 @@ func (q *Outbox) dispatch(running, calls context.Context) {
 			poll = pollSoon
 			work.Go(func() {
 				defer func() { <-free }()
-				q.deliver(calls, e)
+				q.deliver(calls, c)
 				q.rouse()
 			})
 			if probing {
@@ -109,41 +109,44 @@ func (q *Outbox) logDatabase(err error) {
 	q.o.Logger.Warn("sparkloop outbox: no delivery: the database cannot be used", slog.Any("error", err))
 }
 
+// claim is a conversion that this process delivers, as long as the lease lasts.
+type claim struct {
+	outbox.Entry
+	until time.Time
+}
+
 // next claims a conversion, or says how long there is nothing to do.
-func (q *Outbox) next(ctx context.Context) (e outbox.Entry, probing bool, wait time.Duration, err error) {
+func (q *Outbox) next(ctx context.Context) (c claim, probing bool, wait time.Duration, err error) {
 	now := q.o.Now()
 	e, found, err := q.first(ctx, "state = 0 ORDER BY due LIMIT 1")
 	if err != nil || !found {
-		return e, false, pollIdle, err
+		return c, false, pollIdle, err
 	}
 	wait, probing, err = q.policy.Ready(ctx)
 	if err != nil || wait > 0 {
-		return e, probing, wait, err
+		return c, probing, wait, err
 	}
 	if probing {
 		e, found, err = q.first(ctx, "state = 0 AND (claimed = 0 OR due <= ?) ORDER BY due LIMIT 1", now.UnixMilli())
 		if err != nil || !found {
-			return e, probing, pollIdle, err
+			return c, probing, pollIdle, err
 		}
 	} else if e.DueAt.After(now) {
-		return e, probing, e.DueAt.Sub(now), nil
+		return c, probing, e.DueAt.Sub(now), nil
 	}
-	until := now.Add(lease)
+	c = claim{e, now.Add(lease)}
 	ctx = context.WithoutCancel(ctx) // a statement that is broken off may have claimed all the same
 	n, err := q.db.exec(ctx, "UPDATE sparkloop_conversions SET claimed = 1, due = ? WHERE id = ? AND state = 0 AND due = ?",
-		until.UnixMilli(), e.ID, e.DueAt.UnixMilli())
+		c.until.UnixMilli(), e.ID, e.DueAt.UnixMilli())
 	if err == nil && n == 0 {
 		wait = pollSoon // another process was faster
 	}
-	e.DueAt = until
-	return e, probing, wait, err
+	return c, probing, wait, err
 }
 
 // release gives back a conversion that was claimed and will not be sent.
-func (q *Outbox) release(ctx context.Context, claimed outbox.Entry) {
-	back := claimed
-	back.DueAt = q.o.Now()
-	if _, err := q.record(context.WithoutCancel(ctx), claimed, delivery.Verdict{Entry: back}); err != nil {
+func (q *Outbox) release(ctx context.Context, c claim) {
+	if _, err := q.record(context.WithoutCancel(ctx), c, delivery.Verdict{Entry: c.Entry}); err != nil {
 		q.o.Logger.Warn("sparkloop outbox: a conversion is delivered only when its claim is over", slog.Any("error", err))
 	}
 }
@@ -151,12 +154,12 @@ func (q *Outbox) release(ctx context.Context, claimed outbox.Entry) {
 // deliver asks SparkLoop about a claimed conversion and stores what it says.
 // When the database fails just then it tries again for as long as the claim
 // holds; after that somebody asks again, which is safe.
-func (q *Outbox) deliver(ctx context.Context, claimed outbox.Entry) {
-	v := q.policy.Deliver(ctx, claimed)
+func (q *Outbox) deliver(ctx context.Context, c claim) {
+	v := q.policy.Deliver(ctx, c.Entry)
 	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease)
 	defer cancel()
 	for {
-		n, err := q.record(record, claimed, v)
+		n, err := q.record(record, c, v)
 		if err == nil {
 			if n > 0 && v.Sent {
 				q.policy.Stored(record, v.Entry)
@@ -171,14 +174,14 @@ func (q *Outbox) deliver(ctx context.Context, claimed outbox.Entry) {
 		case <-record.Done():
 		}
 		q.o.Logger.Warn("sparkloop outbox: an answer could not be stored; SparkLoop will be asked again",
-			slog.String("conversion", claimed.Tracking.Key()), slog.Any("error", err))
+			slog.String("conversion", c.Tracking.Key()), slog.Any("error", err))
 		return
 	}
 }
 
 // record stores a verdict. SparkLoop's answer is stored whoever holds the claim
 // by now, anything else only by its holder.
-func (q *Outbox) record(ctx context.Context, claimed outbox.Entry, v delivery.Verdict) (int64, error) {
+func (q *Outbox) record(ctx context.Context, c claim, v delivery.Verdict) (int64, error) {
 	e := v.Entry
 	if e.State != outbox.Pending {
 		state, err := number(e.State)
@@ -190,5 +193,5 @@ func (q *Outbox) record(ctx context.Context, claimed outbox.Entry, v delivery.Ve
 	}
 	return q.db.exec(ctx, `UPDATE sparkloop_conversions SET due = ?, attempts = ?, reason = ?, claimed = 0
 		WHERE id = ? AND state = 0 AND claimed = 1 AND due = ?`,
-		e.DueAt.UnixMilli(), e.Attempts, e.Reason, e.ID, claimed.DueAt.UnixMilli())
+		e.DueAt.UnixMilli(), e.Attempts, e.Reason, e.ID, c.until.UnixMilli())
 }

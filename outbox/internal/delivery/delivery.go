@@ -75,8 +75,8 @@ func (p *Policy) Deliver(ctx context.Context, e outbox.Entry) Verdict {
 	switch {
 	case err != nil:
 		return p.giveBack(e, 500*time.Millisecond)
-	case !ok: // due at once when the pause ends, or to be the next probe; until then Ready holds
-		return p.giveBack(e, 0)
+	case !ok:
+		return Verdict{Entry: e} // it keeps its place in line; until the next probe Ready holds
 	}
 	call, cancel := context.WithTimeout(ctx, callMax)
 	defer cancel()

@@ -134,13 +134,15 @@ func (g *gate) failed(ctx context.Context, p pass, key, class, reason string) (b
 	alike := g.lastKey != "" && g.lastKey != key && g.lastClass == class
 	g.lastKey, g.lastClass = key, class
 	switch {
-	case class == unauthorized && p.probesOwn && g.own != nil:
-		g.again(g.own, now, class, reason)
+	case p.probesOwn && g.own != nil:
+		if class != unauthorized {
+			g.again(g.own, now, g.own.Class, g.own.Reason) // that says nothing about the key
+		} else {
+			g.again(g.own, now, class, reason)
+		}
 	case class == unauthorized && alike && g.own == nil:
 		own := *fresh
 		g.own, began = &own, fresh
-	case class != unauthorized && p.probesOwn:
-		g.own = nil // it was not for the key
 	}
 	g.mu.Unlock()
 

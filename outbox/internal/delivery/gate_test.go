@@ -228,7 +228,15 @@ func TestA401PausesItsOwnProcessAlone(t *testing.T) {
 		}
 		assert.Greater(t, last, 2*time.Minute)
 
-		// The account takes this key now: whatever else comes, it is no 401.
+		// What says nothing about the key leaves the pause as it is.
+		for _, f := range []sparklooptest.Fault{sparklooptest.Reset(), sparklooptest.Status(500, "")} {
+			s.untilProbe(bad)
+			s.api.Fail(f, 1)
+			assert.True(t, s.sent(bad, s.fresh()))
+			assert.Contains(t, s.stats(bad).PausedReason, "401")
+		}
+
+		// The account takes this key now.
 		s.untilProbe(bad)
 		s.api.Fail(sparklooptest.Status(200, `{"message":"Conversion tracked successfully"}`), 2)
 		assert.True(t, s.sent(bad, s.fresh()))
