@@ -210,6 +210,9 @@ func DecodeTracking(s string) (Tracking, error) {
 		return Tracking{}, fmt.Errorf("sparkloop: decode tracking: %w: the time is not a number of seconds", ErrInvalidTracking)
 	}
 	t := Tracking{Offer: parts[1], Submission: parts[2], CapturedAt: captured(unix)}
+	if t.IsZero() {
+		return Tracking{}, fmt.Errorf("sparkloop: decode tracking: %w: both ids are empty", ErrInvalidTracking)
+	}
 	if err := t.Validate(); err != nil {
 		return Tracking{}, fmt.Errorf("sparkloop: decode tracking: %w", err)
 	}

@@ -5,9 +5,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/capture"
 )
 
@@ -51,6 +57,66 @@ func FuzzCookie(f *testing.F) {
 		b.get("https://shop.example/")
 		if fmt.Sprint(written) != fmt.Sprint(b.keys()) {
 			t.Fatalf("%q: wrote %v, read %v", value, written, b.keys())
+		}
+	})
+}
+
+// FuzzCookieHeader holds the reader against a plain split of the header, which
+// net/http's own agrees with: the context has exactly what stands in the cookies
+// of our name, the first click on each offer, the newest first.
+func FuzzCookieHeader(f *testing.F) {
+	stamp := strconv.FormatInt(noon.Unix(), 10)
+	earlier := strconv.FormatInt(noon.Unix()-60, 10)
+	for _, s := range []string{
+		"sparkloop_t=v1.o.s." + stamp, "a=b;sparkloop_t=v1.o.s." + stamp + "~v1.p.s." + earlier + " ; c=d", "my_sparkloop_t=v1.o.s." + stamp, "x=sparkloop_t=v1.o.s." + stamp,
+		"sparkloop_t=v1.o.s." + stamp + "; sparkloop_t=v1.o.t." + earlier, "sparkloop_t=;;sparkloop_t=v1.o.s." + stamp, `sparkloop_t="v1.o.s.` + stamp + `"`,
+		"sparkloop_t =v1.o.s." + stamp, "sparkloop_t=\tv1.o.s." + stamp + "\t", "sparkloop_tsparkloop_t=v1.o.s." + stamp,
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		if strings.ContainsAny(header, "\r\n") {
+			return // no server lets it pass
+		}
+		var read []sparkloop.Tracking
+		c, err := capture.New(capture.Options{MaxOffers: 50, Now: func() time.Time { return noon }})
+		require.NoError(t, err)
+		r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
+		r.Header["Cookie"] = []string{header}
+		w := httptest.NewRecorder()
+		c.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { read = capture.All(r.Context()) })).ServeHTTP(w, r)
+		assert.Empty(t, w.Header(), "nothing is new")
+
+		var values []string
+		for part := range strings.SplitSeq(header, ";") {
+			if value, ours := strings.CutPrefix(strings.Trim(part, " \t"), "sparkloop_t="); ours {
+				values = append(values, strings.Trim(value, " \t"))
+			}
+		}
+		for _, cookie := range r.CookiesNamed("sparkloop_t") {
+			if cookie.Value != "" && !cookie.Quoted && !strings.Contains(header, "sparkloop_t ") && !strings.Contains(header, "sparkloop_t\t") {
+				assert.Contains(t, values, strings.Trim(cookie.Value, " \t"))
+			}
+		}
+		first := map[string]sparkloop.Tracking{}
+		for _, value := range values[:min(len(values), 4)] {
+			if len(value) > 2048 {
+				continue
+			}
+			for text := range strings.SplitSeq(value, "~") {
+				got, err := sparkloop.DecodeTracking(text)
+				alive := got.CapturedAt.After(noon.Add(-45*day)) && !got.CapturedAt.After(noon.Add(day))
+				if before, ok := first[got.Offer]; err == nil && alive && (!ok || got.CapturedAt.Before(before.CapturedAt)) {
+					first[got.Offer] = got
+				}
+			}
+		}
+		if len(first) <= 50 {
+			assert.Len(t, read, len(first))
+		}
+		for i, got := range read {
+			assert.Equal(t, first[got.Offer].CapturedAt, got.CapturedAt, "%q", header)
+			assert.True(t, i == 0 || !got.CapturedAt.After(read[i-1].CapturedAt), "%+v", read)
 		}
 	})
 }

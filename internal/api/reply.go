@@ -38,7 +38,8 @@ const (
 	// time. Clean still sees that it was cut.
 	longestMessage = maxMessage + 2*longestKey + 1
 
-	maxValues  = 100_000 // 200 offers have some 4,000; each element decoded takes far more than its text
+	maxValues  = 100_000 // 200 offers have some 4,000, and more with long lists of countries
+	maxOffers  = 5_000   // 200 are a page; each takes some 500 bytes, if its text is but a 0
 	longestKey = 8 << 10 // a key has at most 1 KiB, escaped at most six times that
 )
 
@@ -76,14 +77,25 @@ type Reply interface {
 
 // Envelope is what any answer may hold.
 type Envelope struct {
-	Message string          `json:"message"`
-	Error   json.RawMessage `json:"error"`
+	Message string     `json:"message"`
+	Error   errorField `json:"error"`
+}
+
+// errorField is the value of "error". Of several, the first that says something
+// stays: an answer that contradicts itself is no success.
+type errorField json.RawMessage
+
+func (f *errorField) UnmarshalJSON(value []byte) error {
+	if text(json.RawMessage(*f)) == "" {
+		*f = append((*f)[:0], value...)
+	}
+	return nil
 }
 
 // Missing says that an answer needs nothing beside being a JSON object.
 func (*Envelope) Missing() string { return "" }
 
-func (e *Envelope) failure() json.RawMessage { return e.Error }
+func (e *Envelope) failure() json.RawMessage { return json.RawMessage(e.Error) }
 
 // decode reads the body of a 2xx. It returns why that is no success, with the
 // error that the body holds, if it holds one.
@@ -109,13 +121,35 @@ func unmarshal(body []byte, into any) (problem string) {
 	if trimmed[0] != '{' {
 		return "the answer is not a JSON object"
 	}
-	if bytes.Count(body, []byte{','}) > maxValues {
+	if n := bytes.Count(body, []byte{','}); n > maxValues || n > maxOffers && elements(body) > maxOffers {
 		return "the answer has more values than any of the API's"
 	}
 	if err := json.Unmarshal(body, into); err != nil && !isWrongType(err) {
 		return "the answer is not valid JSON"
 	}
 	return ""
+}
+
+// elements counts the commas between an answer's members and between the
+// elements of a list that is one of them: about as many as it has offers.
+func elements(body []byte) (n int) {
+	depth, quoted := 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{', c == '[':
+			depth++
+		case c == '}', c == ']':
+			depth--
+		case c == ',' && depth <= 2:
+			n++
+		}
+	}
+	return n
 }
 
 func isWrongType(err error) bool {
@@ -147,7 +181,7 @@ func (a *API) refused(c *Call, u *url.URL, answer *transport.Answer, proven bool
 	if answer.StatusCode >= 400 && !errors.Is(answer.Err, transport.ErrTooLarge) {
 		unmarshal(answer.Body, &said)
 	}
-	message := text(said.Error)
+	message := text(said.failure())
 	message = message[:min(len(message), longestMessage)]
 	failed := a.failure(c, u, answer, message)
 	status := answer.StatusCode
@@ -270,12 +304,15 @@ func (a *API) Clean(s string) string { return Printable(a.excerpt(s, maxMessage+
 // Printable is a text without control characters and line breaks, at most 512
 // bytes of it.
 func Printable(s string) string {
-	s = strings.TrimSpace(strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) || r == utf8.RuneError {
-			return ' '
-		}
-		return r
-	}, s))
+	if !printableASCII(s) {
+		s = strings.Map(func(r rune) rune {
+			if !unicode.IsPrint(r) || r == utf8.RuneError {
+				return ' '
+			}
+			return r
+		}, s)
+	}
+	s = strings.TrimSpace(s)
 	if len(s) <= maxMessage {
 		return s
 	}
@@ -284,6 +321,16 @@ func Printable(s string) string {
 		end--
 	}
 	return s[:end]
+}
+
+// printableASCII says of most texts, in no time, that they need no cleaning.
+func printableASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // presentable returns err as it is, unless a server got the key into its text:

@@ -49,8 +49,8 @@ func (l *Log) Wait(ctx context.Context) error {
 		return err
 	}
 	l.mu.Lock()
-	if len(l.line) == 0 && l.turn(0) <= l.now() {
-		l.depart()
+	if now := l.now(); len(l.line) == 0 && l.turn(0, now) <= now {
+		l.depart(now)
 		l.mu.Unlock()
 		return nil
 	}
@@ -59,10 +59,11 @@ func (l *Log) Wait(ctx context.Context) error {
 	l.line = append(l.line, ticket)
 	for {
 		place, _ := slices.BinarySearch(l.line, ticket)
-		wait := time.Duration(l.turn(place) - l.now())
+		now := l.now()
+		wait := time.Duration(l.turn(place, now) - now)
 		if wait <= 0 {
 			l.line = slices.Delete(l.line, place, place+1)
-			l.depart()
+			l.depart(now)
 			l.mu.Unlock()
 			return nil
 		}
@@ -106,15 +107,15 @@ func (l *Log) Pause(_ context.Context, d time.Duration) error {
 // turn is when whoever has that place in line may go: when the request that is
 // n departures before it has left the window. Beyond the first n, that one is in
 // line itself.
-func (l *Log) turn(place int) int64 {
+func (l *Log) turn(place int, now int64) int64 {
 	n := len(l.sent)
 	before := l.sent[(l.oldest+place%n)%n]
-	return max(l.now(), l.paused, before+int64(l.span)) + int64(place/n)*int64(l.span)
+	return max(now, l.paused, before+int64(l.span)) + int64(place/n)*int64(l.span)
 }
 
 // depart notes that a request goes now.
-func (l *Log) depart() {
-	l.sent[l.oldest] = l.now()
+func (l *Log) depart(now int64) {
+	l.sent[l.oldest] = now
 	if l.oldest++; l.oldest == len(l.sent) {
 		l.oldest = 0
 	}

@@ -44,9 +44,13 @@ func NewKey(key string) Key {
 	for _, form := range forms {
 		pairs = append(pairs, form, redacted)
 	}
-	redact := strings.NewReplacer(pairs...).Replace
-	if len(key) < shortest {
-		redact = func(s string) string { return s }
+	replacer := strings.NewReplacer(pairs...)
+	redact := func(s string) string {
+		// No form is shorter than the key, and most texts are.
+		if len(key) < shortest || len(s) < len(key) {
+			return s
+		}
+		return replacer.Replace(s)
 	}
 	value, lower := []string{key}, strings.ToLower(key)
 	return Key{

@@ -161,6 +161,13 @@ func (a *Answer) check(ctx context.Context, resp *http.Response, err error) (boo
 	if a.Err != nil {
 		retry = ctx.Err() == nil && passing(a.Err)
 	}
+	throttled := resp != nil && resp.StatusCode == http.StatusTooManyRequests
+	if resp != nil && !throttled {
+		a.t.cfg.Streak.reset()
+	}
+	if !retry && !throttled {
+		return false, nil
+	}
 	var asked time.Duration // by the answer that has just come
 	if resp != nil {
 		asked, _ = RetryAfter(resp.Header)
@@ -169,10 +176,8 @@ func (a *Answer) check(ctx context.Context, resp *http.Response, err error) (boo
 	if wait <= 0 {
 		wait = backoff(a.t.cfg.BackoffMin, a.t.cfg.BackoffMax, a.Attempts-1)
 	}
-	if resp != nil && resp.StatusCode == http.StatusTooManyRequests {
+	if throttled {
 		wait = a.tooMany(ctx, asked)
-	} else if resp != nil {
-		a.t.cfg.Streak.reset()
 	}
 	if !retry || a.Attempts > a.t.cfg.Retries || asked > maxSleep {
 		return false, nil
@@ -196,8 +201,12 @@ func (a *Answer) keep(resp *http.Response, err error) {
 		a.Err = err
 		return
 	}
-	a.StatusCode, a.Header = resp.StatusCode, resp.Header
-	a.Body, a.Err = readBody(a.Body[:0], resp)
+	if resp.StatusCode >= 100 {
+		a.StatusCode, a.Header = resp.StatusCode, resp.Header
+		a.Body, a.Err = readBody(a.Body[:0], resp)
+	} else { // net/http lets 000 pass, which stands for no answer here
+		a.Err = fmt.Errorf("malformed HTTP status code %03d", resp.StatusCode)
+	}
 	resp.Body.Close()
 	resp.Body = http.NoBody // nothing is left for the loop to drain
 }
