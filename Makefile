@@ -22,7 +22,7 @@ QUICKSTART_SAYS := Confirmed
 title = @printf '\n== %s\n' '$(1)'
 each  = @for module in $(MODULES); do echo "-- $$module"; (cd "$$module" && $(1)); done
 
-.PHONY: help test lint fuzz bench chaos cover check gofmt vet tidy api build quickstart shop oldest-go
+.PHONY: help test lint fuzz bench bench-go chaos cover check gofmt vet tidy api build quickstart shop oldest-go
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,7 +39,11 @@ fuzz: ## Run each fuzz target for FUZZTIME (60s)
 	$(call title,Fuzz targets for $(FUZZTIME) each)
 	@.ci/fuzz $(FUZZTIME)
 
-bench: ## Run the benchmarks that match BENCH (all)
+bench: ## Compare with other SDKs, some 5 minutes; writes benchmarks/RESULTS.md
+	$(call title,This SDK beside its peers)
+	@cd benchmarks && go run -trimpath .
+
+bench-go: ## Run the Go benchmarks that match BENCH (all)
 	$(call title,Benchmarks)
 	$(call each,go test -run='^$$' -bench='$(BENCH)' -benchmem ./...)
 

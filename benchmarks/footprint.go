@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"debug/buildinfo"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// footprint is what a program of one call is made of.
+type footprint struct {
+	name           string
+	size, stripped int64 // bytes, stripped by -ldflags='-s -w'
+	modules        int   // of third parties, the SDK itself not counted
+}
+
+// measureFootprint builds the subject's program below footprint/, once as it is
+// and once stripped. This program has to be run in the module's folder.
+func measureFootprint(ctx context.Context, s subject) (footprint, error) {
+	f := footprint{name: s.name}
+	dir, err := os.MkdirTemp("", "footprint")
+	if err != nil {
+		return f, err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	for _, build := range []struct {
+		ldflags string
+		size    *int64
+	}{{"", &f.size}, {"-s -w", &f.stripped}} {
+		program := filepath.Join(dir, "program")
+		//nolint:gosec // the folders' names stand in this program
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags="+build.ldflags, "-o", program, "./footprint/"+s.program)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return f, fmt.Errorf("build the program of %s: %w\n%s", s.name, err, out)
+		}
+		stat, err := os.Stat(program)
+		if err != nil {
+			return f, err
+		}
+		*build.size = stat.Size()
+		info, err := buildinfo.ReadFile(program)
+		if err != nil {
+			return f, err
+		}
+		f.modules = 0
+		for _, module := range info.Deps {
+			if module.Path != s.module {
+				f.modules++
+			}
+		}
+	}
+	return f, nil
+}
