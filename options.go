@@ -107,7 +107,8 @@ func WithHTTPClient(hc *http.Client) Option {
 		if hc == nil {
 			return errors.New("WithHTTPClient: the client is nil")
 		}
-		c.transport.Client = transport.WrapClient(hc)
+		own := *hc
+		c.transport.Client = &own
 		return nil
 	}
 }

@@ -14,7 +14,7 @@ func NewClient() *http.Client {
 		dial     = 10 * time.Second
 		patience = 15 * time.Second
 	)
-	return WrapClient(&http.Client{Transport: &http.Transport{
+	return &http.Client{Transport: &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: dial, KeepAlive: 30 * time.Second}).DialContext,
 		ForceAttemptHTTP2:      true,
@@ -24,24 +24,44 @@ func NewClient() *http.Client {
 		TLSHandshakeTimeout:    dial,
 		ResponseHeaderTimeout:  patience,
 		MaxResponseHeaderBytes: 256 << 10,
-	}})
+	}}
 }
 
-// WrapClient returns a copy of c that follows no redirect and keeps its idle
-// connections after a failed call. c itself is not changed.
-func WrapClient(c *http.Client) *http.Client {
-	own := *c
-	own.Transport = onlyRoundTrip{c.Transport}
+// sender returns a copy of the configured client that puts the key and the
+// other headers on each request, follows no redirect and keeps its idle
+// connections after a failed call. The client itself is not changed.
+func sender(cfg Config) *http.Client {
+	own := *cfg.Client
+	own.Transport = &roundTripper{next: own.Transport, setKey: cfg.Key.Set, userAgent: []string{cfg.UserAgent}}
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &own
 }
 
-// onlyRoundTrip hides everything else of a RoundTripper: go-retryablehttp
-// closes the idle connections of the whole pool after each failed call if it
-// can reach them.
-type onlyRoundTrip struct{ next http.RoundTripper }
+// roundTripper sends the requests of one Transport, which are its own to write
+// on. It sets their headers here because http.Client copies what is set before,
+// for redirects that are never followed.
+//
+// It hides everything else of the next RoundTripper: go-retryablehttp closes
+// the idle connections of the whole pool after each failed call if it can reach
+// them.
+type roundTripper struct {
+	next      http.RoundTripper // nil: http.DefaultTransport
+	setKey    func(http.Header)
+	userAgent []string
+}
 
-func (t onlyRoundTrip) RoundTrip(r *http.Request) (*http.Response, error) {
+var (
+	acceptJSON  = []string{"application/json"}
+	contentJSON = []string{"application/json; charset=utf-8"}
+)
+
+func (t *roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
+	t.setKey(r.Header)
+	r.Header["Accept"] = acceptJSON
+	r.Header["User-Agent"] = t.userAgent
+	if r.Method == http.MethodPost {
+		r.Header["Content-Type"] = contentJSON
+	}
 	next := t.next
 	if next == nil {
 		next = http.DefaultTransport

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"sync"
 	"sync/atomic"
@@ -55,22 +56,45 @@ func TestSwitchingProtocolsDoesNotHang(t *testing.T) {
 
 func TestTheCallersClientIsNotChanged(t *testing.T) {
 	t.Parallel()
-	theirs := &http.Client{Timeout: time.Minute}
-	ours := transport.WrapClient(theirs)
-	assert.Equal(t, &http.Client{Timeout: time.Minute}, theirs)
-	assert.Equal(t, time.Minute, ours.Timeout)
-	assert.NotNil(t, ours.CheckRedirect)
+	theirs := &http.Client{Transport: &script{steps: []step{status(200, "{}")}}, Timeout: time.Minute}
+	before := *theirs
+	got := get(t, newTransport(nil, func(c *transport.Config) { c.Client = theirs }))
+	require.NoError(t, got.err)
+	assert.Equal(t, before, *theirs)
 }
 
 func TestAClientWithoutTransportUsesTheDefaultOne(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
 	defer server.Close()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+	tr := newTransport(nil, func(c *transport.Config) { c.Client = &http.Client{} })
+	a := tr.Do(t.Context(), http.MethodGet, mustParse(server.URL))
+	defer a.Release()
+	require.NoError(t, a.Err)
+	assert.Equal(t, 200, a.StatusCode)
+}
+
+// A cookie jar's cookies are sent beside the SDK's own headers, once on each try.
+func TestACookieJarIsUsed(t *testing.T) {
+	t.Parallel()
+	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
-	resp, err := transport.WrapClient(&http.Client{}).Do(req)
-	require.NoError(t, err)
-	resp.Body.Close()
+	jar.SetCookies(mustParse("https://api.example/"), []*http.Cookie{{Name: "affinity", Value: "b2"}})
+	s := &script{steps: []step{status(503, ""), status(200, "{}")}}
+	got := do(t.Context(), newTransport(s, func(c *transport.Config) {
+		c.Client.Jar, c.BackoffMin, c.BackoffMax = jar, time.Nanosecond, time.Nanosecond
+	}), http.MethodPost)
+	require.NoError(t, got.err)
+	require.Len(t, s.seen, 2)
+	for _, r := range s.seen {
+		assert.Equal(t, http.Header{
+			"Accept":       {"application/json"},
+			"Content-Type": {"application/json; charset=utf-8"},
+			"Cookie":       {"affinity=b2"},
+			"User-Agent":   {"test/1"},
+			"X-Api-Key":    {testKey},
+		}, r.Header)
+	}
 }
 
 // Twenty bursts of 64 calls need the connections of one burst, and one more for

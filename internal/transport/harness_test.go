@@ -116,7 +116,7 @@ func (p *pauses) Pause(_ context.Context, d time.Duration) error {
 // newTransport has the SDK's defaults, but for what change does.
 func newTransport(s http.RoundTripper, change ...func(*transport.Config)) *transport.Transport {
 	cfg := transport.Config{
-		Client:     transport.WrapClient(&http.Client{Transport: s}),
+		Client:     &http.Client{Transport: s},
 		Key:        transport.NewKey(testKey),
 		UserAgent:  "test/1",
 		Retries:    3,

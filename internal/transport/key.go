@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"encoding/json"
 	"html"
 	"net/http"
@@ -39,9 +40,10 @@ func NewKey(key string) Key {
 		key, inJSON, strings.ReplaceAll(inJSON, "/", `\/`),
 		html.EscapeString(key), url.QueryEscape(key), url.PathEscape(key),
 	}
-	slices.SortStableFunc(forms, func(a, b string) int { return len(b) - len(a) })
+	// The longest first: it may begin with a shorter one. Most keys have but one.
+	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	var pairs []string
-	for _, form := range forms {
+	for _, form := range slices.Compact(forms) {
 		pairs = append(pairs, form, redacted)
 	}
 	replacer := strings.NewReplacer(pairs...)

@@ -24,7 +24,7 @@ type Limiter interface {
 
 // Config is what a Transport works with. It is not changed after New.
 type Config struct {
-	Client                 *http.Client // from NewClient or WrapClient
+	Client                 *http.Client // not changed
 	Key                    Key
 	UserAgent              string
 	Retries                int           // tries after the first
@@ -37,14 +37,14 @@ type Config struct {
 
 // Transport sends requests. It is safe for concurrent use.
 type Transport struct {
-	cfg       Config
-	calls     sync.Pool // of *Answer
-	userAgent []string
+	cfg    Config
+	client *http.Client
+	calls  sync.Pool // of *Answer
 }
 
 // New returns a Transport for a complete Config.
 func New(cfg Config) *Transport {
-	t := &Transport{cfg: cfg, userAgent: []string{cfg.UserAgent}}
+	t := &Transport{cfg: cfg, client: sender(cfg)}
 	t.calls.New = func() any { return newAnswer(t) }
 	return t
 }
@@ -80,33 +80,28 @@ type Answer struct {
 func newAnswer(t *Transport) *Answer {
 	a := &Answer{t: t}
 	a.loop = retryablehttp.Client{
-		HTTPClient:   t.cfg.Client,
-		RetryMax:     t.cfg.Retries,
-		CheckRetry:   a.check,
-		Backoff:      func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return a.wait },
-		PrepareRetry: func(r *http.Request) error { return a.prepare(r.Context()) },
+		HTTPClient: t.client,
+		RetryMax:   t.cfg.Retries,
+		CheckRetry: a.check,
+		Backoff:    func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return a.wait },
+		PrepareRetry: func(r *http.Request) error {
+			r.Header = make(http.Header) // a cookie jar has written on the last one
+			return a.prepare(r.Context())
+		},
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}
 	return a
 }
 
-// Do sends one request without a body and returns what came of it. The key
-// and the other headers are set here, on this request alone.
+// Do sends one request without a body and returns what came of it.
 func (t *Transport) Do(ctx context.Context, method string, u *url.URL) *Answer {
 	a := t.calls.Get().(*Answer)
 	if err := a.prepare(ctx); err != nil {
 		a.logGivingUp(ctx, method, u)
 		return a
 	}
-	header := make(http.Header, 4)
-	t.cfg.Key.Set(header)
-	header["Accept"] = acceptJSON
-	header["User-Agent"] = t.userAgent
-	if method == http.MethodPost {
-		header["Content-Type"] = contentJSON
-	}
 	a.req.Request = (&http.Request{
-		Method: method, URL: u, Host: u.Host, Header: header,
+		Method: method, URL: u, Host: u.Host, Header: make(http.Header),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(ctx)
 	_, err := a.loop.Do(&a.req) //nolint:bodyclose // keep has read and closed it
@@ -119,11 +114,6 @@ func (t *Transport) Do(ctx context.Context, method string, u *url.URL) *Answer {
 	}
 	return a
 }
-
-var (
-	acceptJSON  = []string{"application/json"}
-	contentJSON = []string{"application/json; charset=utf-8"}
-)
 
 // Release gives the answer back; its Body is overwritten by a later one.
 func (a *Answer) Release() {
