@@ -65,21 +65,20 @@ func allocations(t *testing.T, runs int, call func() error) (allocs float64, siz
 	return allocs, (after.TotalAlloc - before.TotalAlloc) / uint64(runs)
 }
 
-//nolint:paralleltest // testing.AllocsPerRun forbids it
-func TestAConfirmationAllocatesAtMost33Times(t *testing.T) {
+// The promise is 33 and 3 KiB; what stands here is a little above what it needs.
+func TestAConfirmationAllocatesLittle(t *testing.T) {
 	c := allOn(t, `{"message":"Conversion confirmed"}`)
 	allocs, size := allocations(t, 1000, func() error {
 		_, err := c.Conversions.Confirm(t.Context(), tracking)
 		return err
 	})
-	assert.LessOrEqual(t, allocs, 33.0)
-	assert.LessOrEqual(t, size, uint64(3<<10))
+	t.Logf("%.0f allocations and %d bytes", allocs, size)
+	assert.LessOrEqual(t, allocs, 28.0)
+	assert.LessOrEqual(t, size, uint64(2600))
 }
 
 // A page takes its offers, their texts and countries: each text of its own, so
 // that an offer that is kept does not keep the page.
-//
-//nolint:paralleltest // likewise
 func TestAPageOfOffersAllocatesAtMostWhatItHolds(t *testing.T) {
 	const offers = 200
 	var list []string

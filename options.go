@@ -207,7 +207,7 @@ func WithLogger(l *slog.Logger) Option {
 		if l == nil {
 			return errors.New("WithLogger: the logger is nil")
 		}
-		c.transport.Logger = l
+		c.transport.Log = transport.NewLog(l)
 		return nil
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"sync"
@@ -32,7 +31,7 @@ type Config struct {
 	PauseMax               time.Duration // the longest pause after a 429
 	Limiter                Limiter       // nil: no pacing
 	Streak                 *Streak       // of 429s
-	Logger                 *slog.Logger  // nil: silent
+	Log                    Log           // nil: silent
 }
 
 // Transport sends requests. It is safe for concurrent use.
@@ -44,6 +43,9 @@ type Transport struct {
 
 // New returns a Transport for a complete Config.
 func New(cfg Config) *Transport {
+	if cfg.Log == nil {
+		cfg.Log = silent
+	}
 	t := &Transport{cfg: cfg, client: sender(cfg)}
 	t.calls.New = func() any { return newAnswer(t) }
 	return t
@@ -214,9 +216,8 @@ func (a *Answer) tooMany(ctx context.Context, asked time.Duration) time.Duration
 	if a.t.cfg.Limiter == nil {
 		return wait
 	}
-	if err := a.t.cfg.Limiter.Pause(ctx, min(wait, a.t.cfg.PauseMax)); err != nil && a.t.cfg.Logger != nil {
-		a.t.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "sparkloop: the limiter could not pause",
-			slog.String("error", a.t.cfg.Key.Redact(err.Error())))
+	if err := a.t.cfg.Limiter.Pause(ctx, min(wait, a.t.cfg.PauseMax)); err != nil {
+		a.logNoPause(ctx, err)
 	}
 	return wait
 }
@@ -227,37 +228,4 @@ func (a *Answer) fail(err error) {
 		err = fmt.Errorf("%w; %w", a.Err, err)
 	}
 	a.Err = err
-}
-
-func (a *Answer) logAttempt(ctx context.Context, resp *http.Response, err error) {
-	log := a.t.cfg.Logger
-	if log == nil || !log.Enabled(ctx, slog.LevelDebug) {
-		return
-	}
-	attrs := []slog.Attr{
-		slog.String("method", a.req.Method), slog.String("path", a.req.URL.Path),
-		slog.Int("attempt", a.Attempts), slog.Duration("took", time.Since(a.began)),
-	}
-	if resp != nil {
-		attrs = append(attrs, slog.Int("status", resp.StatusCode))
-	}
-	if err != nil {
-		attrs = append(attrs, slog.String("error", a.t.cfg.Key.Redact(err.Error())))
-	}
-	log.LogAttrs(ctx, slog.LevelDebug, "sparkloop: attempt", attrs...)
-}
-
-func (a *Answer) logGivingUp(ctx context.Context, method string, u *url.URL) {
-	log := a.t.cfg.Logger
-	if log == nil || !log.Enabled(ctx, slog.LevelWarn) {
-		return
-	}
-	attrs := []slog.Attr{
-		slog.String("method", method), slog.String("path", u.Path),
-		slog.Int("attempts", a.Attempts), slog.Int("status", a.StatusCode),
-	}
-	if a.Err != nil {
-		attrs = append(attrs, slog.String("error", a.t.cfg.Key.Redact(a.Err.Error())))
-	}
-	log.LogAttrs(ctx, slog.LevelWarn, "sparkloop: giving up", attrs...)
 }

@@ -451,9 +451,9 @@ func TestALimiterThatCannotPause(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		for _, logger := range []*slog.Logger{nil, slog.New(slog.NewTextHandler(&log, nil))} {
+		for _, to := range []transport.Log{nil, transport.NewLog(slog.New(slog.NewTextHandler(&log, nil)))} {
 			s := &script{steps: []step{status(429, ""), status(200, "{}")}}
-			got := get(t, newTransport(s, func(c *transport.Config) { c.Limiter, c.Logger = &stubborn{}, logger }))
+			got := get(t, newTransport(s, func(c *transport.Config) { c.Limiter, c.Log = &stubborn{}, to }))
 			require.NoError(t, got.err)
 			assert.Equal(t, 200, got.status)
 		}
@@ -488,7 +488,7 @@ func TestLog(t *testing.T) {
 			hangs,
 		}}
 		tr := newTransport(s, func(c *transport.Config) {
-			c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			c.Log = transport.NewLog(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 		})
 		get(t, tr)
 		out := log.String()
