@@ -21,7 +21,7 @@ func (b bound) got() string { return fmt.Sprintf(b.format, b.value) + b.spread }
 
 // verdict compares what the table shows: a value is as exact as its format.
 func (b bound) verdict() string {
-	if b.value <= b.limit || b.got() == b.most() {
+	if b.value <= b.limit || fmt.Sprintf(b.format, b.value) == b.most() {
 		return "holds"
 	}
 	return "missed"
