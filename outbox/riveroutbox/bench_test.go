@@ -47,8 +47,10 @@ func filled(b *testing.B, rows, pending int) *Outbox {
 			convert_to('offer_1234abcd/' || id, 'UTF8'), B'11111111'
 		FROM (SELECT i, 'submission_' || md5(i::text) AS id FROM generate_series(1, $1::int) AS i) AS n`), rows, rows/pending)
 	require.NoError(b, err)
-	_, err = pool.Exec(b.Context(), in(q.schema, "VACUUM ANALYZE {schema}.river_job"))
-	require.NoError(b, err)
+	for _, settle := range []string{"VACUUM ANALYZE {schema}.river_job", "CHECKPOINT"} {
+		_, err = pool.Exec(b.Context(), in(q.schema, settle))
+		require.NoError(b, err)
+	}
 	return q
 }
 

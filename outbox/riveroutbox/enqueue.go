@@ -33,9 +33,7 @@ const known = ` unique_key IS NOT NULL AND unique_states IS NOT NULL AND {schema
 const insert = `
 	INSERT INTO {schema}.river_job
 		(args, created_at, kind, max_attempts, metadata, queue, scheduled_at, state, unique_key, unique_states)
-	SELECT args, {now}, '` + kind + `', 32767, $3::text::jsonb, '` + queue + `', {now}, 'available'::{schema}.river_job_state,
-		convert_to((args->>'offer') || '/' || (args->>'submission'), 'UTF8'), B'11111111'
-	FROM (SELECT unnest($2::text[])::jsonb AS args) AS given
+	VALUES ($2::text::jsonb, {now}, '` + kind + `', 32767, $4::text::jsonb, '` + queue + `', {now}, 'available', convert_to($3::text, 'UTF8'), B'11111111')
 	ON CONFLICT (unique_key) WHERE` + known + `DO NOTHING`
 
 // statement puts the schema and the queue's clock, which is the first argument,
@@ -94,7 +92,11 @@ func (o *Outbox) enqueue(ctx context.Context, db execer, t sparkloop.Tracking) e
 	if t.IsZero() {
 		return nil
 	}
-	if _, err := o.store(ctx, db, "{}", t); err != nil {
+	row, err := o.row(t, "{}")
+	if err == nil {
+		_, err = db.Exec(ctx, o.statement(insert), row...)
+	}
+	if err != nil {
 		return fmt.Errorf("sparkloop outbox: enqueue %s: %w", t.Key(), err)
 	}
 	return nil
@@ -104,21 +106,13 @@ type execer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-// store returns how many of ts are new.
-func (o *Outbox) store(ctx context.Context, db execer, metadata string, ts ...sparkloop.Tracking) (int, error) {
-	args := make([]string, len(ts))
-	for i, t := range ts {
-		if err := t.Validate(); err != nil {
-			return 0, err
-		}
-		text, err := json.Marshal(t)
-		if err != nil {
-			return 0, err
-		}
-		args[i] = string(text)
+// row is what insert takes.
+func (o *Outbox) row(t sparkloop.Tracking, metadata string) ([]any, error) {
+	if err := t.Validate(); err != nil {
+		return nil, err
 	}
-	tag, err := db.Exec(ctx, o.statement(insert), o.now(), args, metadata)
-	return int(tag.RowsAffected()), err
+	args, err := json.Marshal(t)
+	return []any{o.now(), string(args), t.Key(), metadata}, err
 }
 
 // Missing is for the policy's sweep.
@@ -142,7 +136,22 @@ func (s sweeper) Missing(ctx context.Context, ts []sparkloop.Tracking) ([]sparkl
 	})
 }
 
-// Sweep is for the policy's sweep.
-func (s sweeper) Sweep(ctx context.Context, ts []sparkloop.Tracking) (int, error) {
-	return s.store(ctx, s.pool, `{"`+sweptKey+`": true}`, ts...)
+// Sweep is for the policy's sweep. It is one trip to the database.
+func (s sweeper) Sweep(ctx context.Context, ts []sparkloop.Tracking) (stored int, err error) {
+	var rows pgx.Batch
+	for _, t := range ts {
+		row, err := s.row(t, `{"`+sweptKey+`": true}`)
+		if err != nil {
+			return 0, err
+		}
+		rows.Queue(s.statement(insert), row...).Exec(func(tag pgconn.CommandTag) error {
+			stored += int(tag.RowsAffected())
+			return nil
+		})
+	}
+	err = s.pool.SendBatch(ctx, &rows).Close()
+	if err != nil {
+		return 0, err // a batch is one transaction
+	}
+	return stored, nil
 }
