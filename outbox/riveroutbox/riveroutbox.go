@@ -163,8 +163,8 @@ func (o *Outbox) start(ctx context.Context, pollOnly bool) (err error) {
 	run, abort := context.WithCancel(context.WithoutCancel(ctx))
 	detach := context.AfterFunc(ctx, abort)
 	err = o.river.Start(run)
-	if !detach() && err == nil {
-		err = ctx.Err()
+	if !detach() {
+		err = fmt.Errorf("starting River: %w", ctx.Err()) // all that River knows is that it was cancelled
 	}
 	if err != nil {
 		abort()
