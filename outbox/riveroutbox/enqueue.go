@@ -92,11 +92,7 @@ func (o *Outbox) enqueue(ctx context.Context, db execer, t sparkloop.Tracking) e
 	if t.IsZero() {
 		return nil
 	}
-	row, err := o.row(t, "{}")
-	if err == nil {
-		_, err = db.Exec(ctx, o.statement(insert), row...)
-	}
-	if err != nil {
+	if _, err := o.store(ctx, db, t, "{}"); err != nil {
 		return fmt.Errorf("sparkloop outbox: enqueue %s: %w", t.Key(), err)
 	}
 	return nil
@@ -106,13 +102,17 @@ type execer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-// row is what insert takes.
-func (o *Outbox) row(t sparkloop.Tracking, metadata string) ([]any, error) {
+// store returns 1 if the conversion is new, and 0 if it is known.
+func (o *Outbox) store(ctx context.Context, db execer, t sparkloop.Tracking, metadata string) (int, error) {
 	if err := t.Validate(); err != nil {
-		return nil, err
+		return 0, err
 	}
 	args, err := json.Marshal(t)
-	return []any{o.now(), string(args), t.Key(), metadata}, err
+	if err != nil {
+		return 0, err
+	}
+	tag, err := db.Exec(ctx, o.statement(insert), o.now(), string(args), t.Key(), metadata)
+	return int(tag.RowsAffected()), err
 }
 
 // Missing is for the policy's sweep.
@@ -136,22 +136,16 @@ func (s sweeper) Missing(ctx context.Context, ts []sparkloop.Tracking) ([]sparkl
 	})
 }
 
-// Sweep is for the policy's sweep. It is one trip to the database.
-func (s sweeper) Sweep(ctx context.Context, ts []sparkloop.Tracking) (stored int, err error) {
-	var rows pgx.Batch
+// Sweep is for the policy's sweep. It stores one at a time: a transaction with
+// several could meet a caller's that has the same ones in another order, and
+// PostgreSQL would end one of the two.
+func (s sweeper) Sweep(ctx context.Context, ts []sparkloop.Tracking) (swept int, err error) {
 	for _, t := range ts {
-		row, err := s.row(t, `{"`+sweptKey+`": true}`)
+		n, err := s.store(ctx, s.pool, t, `{"`+sweptKey+`": true}`)
 		if err != nil {
-			return 0, err
+			return swept, err
 		}
-		rows.Queue(s.statement(insert), row...).Exec(func(tag pgconn.CommandTag) error {
-			stored += int(tag.RowsAffected())
-			return nil
-		})
+		swept += n
 	}
-	err = s.pool.SendBatch(ctx, &rows).Close()
-	if err != nil {
-		return 0, err // a batch is one transaction
-	}
-	return stored, nil
+	return swept, nil
 }
