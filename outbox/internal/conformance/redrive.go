@@ -65,7 +65,9 @@ func redriveInVain(w *world) {
 		assert.Equal(w.t, 1, n)
 		w.until("a person is told again", func() bool { _, died, _ := p.told(); return len(died) == again })
 		assert.Equal(w.t, 1, p.become(t, outbox.Dead).Attempts)
-		assert.Equal(w.t, again, w.wire.count(t))
+		// River may write down the end of the try before only now, which has
+		// the one under way begin again.
+		assert.GreaterOrEqual(w.t, w.wire.count(t), again)
 	}
 }
 
