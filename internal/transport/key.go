@@ -2,7 +2,6 @@ package transport
 
 import (
 	"cmp"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,8 +16,18 @@ const (
 	shortest = 4
 )
 
-// inHTML is html.EscapeString, which brings a table of 70 KB along.
-var inHTML = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;", "'", "&#39;")
+// How servers escape in JSON, with and without what is special in HTML and the
+// slash, and in HTML: Go, PHP and Ruby, Python. (The html package would bring a
+// table of 70 KB along.)
+var escapes = []*strings.Replacer{
+	strings.NewReplacer(`\`, `\\`, `"`, `\"`),
+	strings.NewReplacer(`\`, `\\`, `"`, `\"`, "/", `\/`),
+	strings.NewReplacer(`\`, `\\`, `"`, `\"`, "<", `\u003c`, ">", `\u003e`, "&", `\u0026`),
+	strings.NewReplacer(`\`, `\\`, `"`, `\"`, "<", `\u003c`, ">", `\u003e`, "&", `\u0026`, "/", `\/`),
+	strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;", "'", "&#39;"),
+	strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&#39;"),
+	strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&#x27;"),
+}
 
 // Key holds an API key where fmt cannot print it: in its closures alone.
 type Key struct {
@@ -36,11 +45,12 @@ type Key struct {
 
 // NewKey returns the Key for an API key.
 func NewKey(key string) Key {
-	quoted, _ := json.Marshal(key) // a string always has a JSON form
-	inJSON := string(quoted[1 : len(quoted)-1])
-	forms := []string{
-		key, inJSON, strings.ReplaceAll(inJSON, "/", `\/`),
-		inHTML.Replace(key), url.QueryEscape(key), url.PathEscape(key),
+	forms := []string{key}
+	for _, escape := range escapes {
+		forms = append(forms, escape.Replace(key))
+	}
+	for _, inURL := range []string{url.QueryEscape(key), url.PathEscape(key)} {
+		forms = append(forms, inURL, lowerHex(inURL))
 	}
 	// The longest first: it may begin with a shorter one. Most keys have but one.
 	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
@@ -73,4 +83,13 @@ func NewKey(key string) Key {
 			return clean
 		},
 	}
+}
+
+// lowerHex writes the digits of a URL's escapes in lower case.
+func lowerHex(escaped string) string {
+	parts := strings.Split(escaped, "%")
+	for i, part := range parts[1:] {
+		parts[i+1] = strings.ToLower(part[:2]) + part[2:]
+	}
+	return strings.Join(parts, "%")
 }

@@ -18,12 +18,20 @@ func TestRedact(t *testing.T) {
 		`key ab+/<c>"=&d%!`: `key [redacted]!`,
 		`{"error":"ab+/\u003cc\u003e\"=\u0026d%"}`:  `{"error":"[redacted]"}`,
 		`{"error":"ab+\/\u003cc\u003e\"=\u0026d%"}`: `{"error":"[redacted]"}`,
+		`{"error":"ab+/<c>\"=&d%"}`:                 `{"error":"[redacted]"}`,
+		`{"error":"ab+\/<c>\"=&d%"}`:                `{"error":"[redacted]"}`,
 		`<p>ab+/&lt;c&gt;&#34;=&amp;d%</p>`:         `<p>[redacted]</p>`,
+		`<p>ab+/&lt;c&gt;&quot;=&amp;d%</p>`:        `<p>[redacted]</p>`,
+		`?k=ab%2b%2f%3cc%3e%22%3d%26d%25`:           `?k=[redacted]`,
 		`?k=ab%2B%2F%3Cc%3E%22%3D%26d%25`:           `?k=[redacted]`,
 		`/ab+%2F%3Cc%3E%22=&d%25/`:                  `/[redacted]/`,
 		`ab+/<c>"=&d%ab+/<c>"=&d%`:                  `[redacted][redacted]`,
 	} {
 		assert.Equal(t, want, key.Redact(in))
+	}
+	quoted := transport.NewKey("it's-a-key")
+	for _, in := range []string{"it's-a-key", "it&#39;s-a-key", "it&#x27;s-a-key", "it%27s-a-key"} {
+		assert.Equal(t, "[redacted]", quoted.Redact(in))
 	}
 }
 
