@@ -98,7 +98,7 @@ func fromQuery(rawQuery string) (Tracking, error) {
 }
 
 // FirstLive returns the first tracking that is valid and not expired, or the
-// zero Tracking. Give it the places where one may be, the best first: the
+// zero Tracking. One without CapturedAt does not expire. Give it the places where one may be, the best first: the
 // user's row, then the cookie. A damaged one is passed over; to notice it, call
 // [Tracking.Validate].
 func FirstLive(ts ...Tracking) Tracking {

@@ -84,6 +84,8 @@ type Options struct {
 	// CleanURL sends the browser once to the same page without the two
 	// parameters, so that they are in no bookmark and no Referer. Only pages
 	// that a person opens are redirected, and only when the tracking is kept.
+	// The middleware has to see the path as the browser sent it: put it outside
+	// of http.StripPrefix.
 	CleanURL bool
 
 	// Insecure leaves out the cookie's Secure attribute, for a site on plain

@@ -135,6 +135,11 @@ func TestPolicies(t *testing.T) {
 	b.now = b.now.Add(time.Hour)
 	resp = b.get(landing("o1", "second"))
 	assert.Empty(t, resp.Header["Set-Cookie"], "the time of a click is never refreshed")
+	b.handler = func(w http.ResponseWriter, r *http.Request) { // an old tab's banner
+		assert.NoError(t, b.c.Save(w, r, sparkloop.Tracking{Offer: "o1", Submission: "first", CapturedAt: noon}))
+	}
+	resp = b.get("https://shop.example/consent")
+	assert.Empty(t, resp.Header["Set-Cookie"], "an earlier click never replaces a later one")
 }
 
 func TestSeveralOffers(t *testing.T) {
@@ -406,6 +411,15 @@ func TestCookieAttributes(t *testing.T) {
 	resp := b.get(landing("o3", "s3"))
 	assert.ElementsMatch(t, []string{"o3/s3", "o2/s", "o1/old"}, b.keys())
 	require.Len(t, resp.Header["Set-Cookie"], 2)
+	assert.Equal(t, "sparkloop_t=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax", resp.Header["Set-Cookie"][1])
+
+	// The only one is from then, and goes with what Clear drops.
+	b = newBrowser(t, capture.Options{Domain: "shop.example"})
+	b.cookie = fmt.Sprintf("sparkloop_t=v1.o1.old.%d", noon.Unix()-60)
+	b.handler = func(w http.ResponseWriter, r *http.Request) { b.c.Clear(w, r, "o1") }
+	resp = b.get("https://shop.example/")
+	require.Len(t, resp.Header["Set-Cookie"], 2)
+	assert.Contains(t, resp.Header["Set-Cookie"][0], "Domain=shop.example; Max-Age=0;")
 	assert.Equal(t, "sparkloop_t=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax", resp.Header["Set-Cookie"][1])
 
 	b = newBrowser(t, capture.Options{Policy: capture.LastClick})

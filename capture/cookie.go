@@ -125,7 +125,7 @@ func (c *Capture) setCookie(h http.Header, r *http.Request, v *visit) {
 		cookie.MaxAge = int(until.Sub(c.now()) / time.Second)
 	}
 	h.Add("Set-Cookie", cookie.String())
-	if c.opts.Domain != "" && v.cookies > 1 {
+	if c.opts.Domain != "" && v.cookies > 0 {
 		// One that was set before there was a Domain would bring back what
 		// this one no longer has.
 		alone := *cookie

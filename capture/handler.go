@@ -109,8 +109,9 @@ func (c *Capture) store(v *visit, r *http.Request, t sparkloop.Tracking) {
 // zero CapturedAt becomes now.
 //
 // A tracking that is not valid, too old, or of an offer that is not to be
-// captured is an error, and so is a header that has been sent. Call Save before
-// the response is begun, and do not set Cache-Control after it.
+// captured is an error. Call Save before the response is begun, and do not set
+// Cache-Control after it: later it has no effect, which is an error only if the
+// request brought a tracking, for others are not watched.
 func (c *Capture) Save(w http.ResponseWriter, r *http.Request, t sparkloop.Tracking) error {
 	if t.CapturedAt.IsZero() {
 		t.CapturedAt = c.now()

@@ -121,10 +121,10 @@ func (v *visit) sent() bool {
 }
 
 // counts says whether a click changes what is kept: never the same submission
-// again, and by the policy another one for the same offer.
+// again, and by the policy a later one for the same offer.
 func counts(kept []sparkloop.Tracking, t sparkloop.Tracking, policy Policy) bool {
 	i := find(kept, t.Offer)
-	return i < 0 || policy == LastClick && kept[i].Submission != t.Submission
+	return i < 0 || policy == LastClick && kept[i].Submission != t.Submission && !t.CapturedAt.Before(kept[i].CapturedAt)
 }
 
 func find(ts []sparkloop.Tracking, offer string) int {
