@@ -44,7 +44,8 @@ var (
 	ErrEndpointNotFound = errors.New("endpoint not found")
 
 	// ErrUnexpectedResponse says that something answered which is not the API
-	// as documented: a proxy's page, a redirect, a cut body, one over 8 MiB.
+	// as documented: a redirect, a body over 8 MiB, or a success that is a
+	// proxy's page or cut. With an error's status, such a page is none of these.
 	ErrUnexpectedResponse = errors.New("unexpected response")
 )
 
@@ -162,7 +163,7 @@ func Retryable(err error) bool {
 }
 
 // RetryAfter returns for how long the API asked to wait, at most 24 h, and
-// whether it asked. A client waits by itself for up to 60 s, if its deadline
+// whether it asked for a time that is not over. A client waits by itself for up to 60 s, if its deadline
 // and [WithRetries] allow; what is left in an error is for the caller to wait.
 func RetryAfter(err error) (time.Duration, bool) {
 	var e *Error

@@ -40,7 +40,7 @@ func TestRetryable(t *testing.T) {
 
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
-	for value, want := range map[string]time.Duration{"": -1, "soon": -1, "7": 7 * time.Second, "86401": 24 * time.Hour, "9223372037": 24 * time.Hour} {
+	for value, want := range map[string]time.Duration{"": -1, "soon": -1, "0": -1, "Mon, 02 Jan 2006 15:04:05 GMT": -1, "7": 7 * time.Second, "86401": 24 * time.Hour, "9223372037": 24 * time.Hour} {
 		m := mockConfirm(jsonResponder(503, ``).HeaderSet(http.Header{"Retry-After": {value}}))
 		_, err := newClient(t, m, sparkloop.WithRetries(0)).Conversions.Confirm(t.Context(), tracking)
 		got, ok := sparkloop.RetryAfter(fmt.Errorf("wrapped: %w", err))

@@ -200,7 +200,7 @@ func WithLimiter(l Limiter) Option {
 }
 
 // WithLogger logs every try at level Debug, and at level Warn each call that
-// ends with a network error, a deadline, a 429 or a 5xx. Neither the key nor a
+// ends with a network error, a deadline, 408, 425, 429 or 5xx. Neither the key nor a
 // body is ever logged; the ids in the path are. The default is silence.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) error {

@@ -34,7 +34,8 @@ func backoff(lo, hi time.Duration, n int) time.Duration {
 
 // RetryAfter reads the header of that name: seconds, or a date in any of
 // HTTP's three forms. A date counts from the server's own clock where it says
-// its time. The result is at most 24 h; a date that has passed is 0.
+// its time. The result is at most 24 h; no seconds, or a date that has passed,
+// asks for nothing.
 func RetryAfter(h http.Header) (time.Duration, bool) {
 	value := strings.TrimSpace(h.Get("Retry-After"))
 	if value == "" {
@@ -45,7 +46,7 @@ func RetryAfter(h http.Header) (time.Duration, bool) {
 		if err != nil || seconds > uint64(maxRetryAfter/time.Second) {
 			return maxRetryAfter, true
 		}
-		return time.Duration(seconds) * time.Second, true
+		return time.Duration(seconds) * time.Second, seconds > 0
 	}
 	at, err := http.ParseTime(value)
 	if err != nil {
@@ -55,7 +56,8 @@ func RetryAfter(h http.Header) (time.Duration, bool) {
 	if err != nil {
 		now = time.Now()
 	}
-	return min(max(at.Sub(now), 0), maxRetryAfter), true
+	wait := min(max(at.Sub(now), 0), maxRetryAfter)
+	return wait, wait > 0
 }
 
 // Streak counts the 429s in a row. The many that one burst brings, all sent

@@ -28,7 +28,7 @@ type Config struct {
 	UserAgent              string
 	Retries                int           // tries after the first
 	BackoffMin, BackoffMax time.Duration // between tries
-	PauseMax               time.Duration // the longest pause after a 429
+	PauseMax               time.Duration // the longest pause of all calls after a 429
 	Limiter                Limiter       // nil: no pacing
 	Streak                 *Streak       // of 429s
 	Log                    Log           // nil: silent
@@ -111,7 +111,7 @@ func (t *Transport) Do(ctx context.Context, method string, u *url.URL) *Answer {
 	if ended := ctx.Err(); err != nil && ended != nil && !errors.Is(a.Err, ended) {
 		a.fail(fmt.Errorf("gave up: %w", ended))
 	}
-	if a.Err != nil || temporary(a.StatusCode) {
+	if a.Err != nil || temporary(a.StatusCode) || a.StatusCode >= 500 {
 		a.logGivingUp(ctx, method, u)
 	}
 	return a
@@ -212,6 +212,7 @@ func (a *Answer) tooMany(ctx context.Context, asked time.Duration) time.Duration
 		n := a.t.cfg.Streak.count(a.began)
 		wait = backoff(a.t.cfg.BackoffMin, a.t.cfg.PauseMax, n)
 		wait = max(wait, ceiling(a.t.cfg.BackoffMin, a.t.cfg.PauseMax, n)/2)
+		wait = min(wait, a.t.cfg.PauseMax)
 	}
 	if a.t.cfg.Limiter == nil {
 		return wait

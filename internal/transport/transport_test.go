@@ -186,7 +186,7 @@ func TestRetryAfterHeader(t *testing.T) {
 		{"", "", 0, false},
 		{"12", "", 12 * time.Second, true},
 		{" 12 ", "", 12 * time.Second, true},
-		{"0", "", 0, true},
+		{"0", "", 0, false},
 		{"86401", "", 24 * time.Hour, true},
 		{"18446744073709551617", "", 24 * time.Hour, true},
 		{"1.5", "", 0, false},
@@ -195,9 +195,9 @@ func TestRetryAfterHeader(t *testing.T) {
 		{"Mon, 02 Jan 2006 15:04:35 GMT", "Mon, 02 Jan 2006 15:04:05 GMT", 30 * time.Second, true},
 		{"Monday, 02-Jan-06 15:04:35 GMT", "Mon, 02 Jan 2006 15:04:05 GMT", 30 * time.Second, true},
 		{"Mon Jan  2 15:04:35 2006", "Mon, 02 Jan 2006 15:04:05 GMT", 30 * time.Second, true},
-		{"Mon, 02 Jan 2006 15:04:04 GMT", "Mon, 02 Jan 2006 15:04:05 GMT", 0, true},
+		{"Mon, 02 Jan 2006 15:04:04 GMT", "Mon, 02 Jan 2006 15:04:05 GMT", 0, false},
 		{"Sun, 02 Jan 2106 15:04:04 GMT", "Mon, 02 Jan 2006 15:04:05 GMT", 24 * time.Hour, true},
-		{"Mon, 02 Jan 2006 15:04:35 GMT", "", 0, true}, // long past
+		{"Mon, 02 Jan 2006 15:04:35 GMT", "", 0, false}, // long past
 	}
 	for _, tt := range tests {
 		h := http.Header{}
@@ -484,6 +484,7 @@ func TestLog(t *testing.T) {
 		s := &script{steps: []step{
 			fails(fmt.Errorf("malformed answer: %s", testKey)),
 			status(503, "a body with "+testKey), status(503, ""), status(503, ""),
+			status(501, ""),
 			status(200, "{}"),
 			hangs,
 		}}
@@ -495,6 +496,10 @@ func TestLog(t *testing.T) {
 		assert.Equal(t, 4, strings.Count(out, `level=DEBUG msg="sparkloop: attempt" method=GET path=/v2/offers attempt=`))
 		assert.Equal(t, 1, strings.Count(out, `level=WARN msg="sparkloop: giving up" method=GET path=/v2/offers attempts=4 status=503`))
 		assert.Contains(t, out, "[redacted]")
+
+		log.Reset()
+		get(t, tr)
+		assert.Contains(t, log.String(), `attempts=1 status=501`)
 
 		log.Reset()
 		get(t, tr)
