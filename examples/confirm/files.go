@@ -63,7 +63,8 @@ func readRetry(path string) (input, error) {
 }
 
 // writeRetry writes what is left of this list, and what earlier runs left and
-// nobody has settled since.
+// is not confirmed since. What is refused since and in neither file, because that
+// run was killed, stays for the next run on the retry file to move it.
 func (f files) writeRetry(in input, j *journal) error {
 	old, err := readRetry(f.retry)
 	if err != nil {
@@ -75,7 +76,7 @@ func (f files) writeRetry(in input, j *journal) error {
 	}
 	var rows []string
 	for _, c := range old.conversions {
-		if _, settled := j.answer(c.tracking.Key()); !settled && !listed[c.tracking.Key()] {
+		if a, settled := j.answer(c.tracking.Key()); !listed[c.tracking.Key()] && !(settled && a.state == confirmed) {
 			rows = append(rows, c.text)
 		}
 	}

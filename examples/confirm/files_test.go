@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
@@ -105,6 +106,33 @@ func TestTheRefusedFileKeepsWhatOtherListsLeft(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, rowsNow, 2)
 	assert.Equal(t, "bad line", rowsNow[0][4])
+}
+
+// A run that was killed before it wrote its files has a refusal in the journal
+// alone. The row stays in the retry file, and ends in the refused one.
+func TestARefusalIsNotForgottenByAKill(t *testing.T) {
+	t.Parallel()
+	api := sparklooptest.NewServer(t)
+	ts, rows := clicks(api, 2)
+	d := newDesk(t, api)
+	d.opts = append(d.opts, sparkloop.WithRetries(0))
+	api.Fail(sparklooptest.Status(503, ""), 1)
+	require.Equal(t, exitIncomplete, d.list(t.Context(), rows[0]).code)
+	retry := d.read(t, "retry.csv")
+	api.Fail(sparklooptest.Status(422, `{"error":"Not today"}`), 1)
+	require.Equal(t, exitIncomplete, d.list(t.Context(), retry).code)
+	require.NoError(t, os.WriteFile(d.path("retry.csv"), []byte(retry), 0o600))
+	require.NoError(t, os.Remove(d.path("refused.csv")))
+
+	require.Equal(t, exitDone, d.list(t.Context(), rows[1]).code)
+	assert.Equal(t, retry, d.read(t, "retry.csv"))
+	require.Equal(t, exitIncomplete, d.list(t.Context(), retry).code)
+	assert.Empty(t, d.read(t, "retry.csv"))
+	refused, err := readRefused(d.path("refused.csv"))
+	require.NoError(t, err)
+	require.Len(t, refused, 1)
+	assert.Equal(t, []string{ts[0].Offer, ts[0].Submission}, refused[0][:2])
+	assert.Equal(t, 2, asked(api)[ts[0].Key()], "and it is not asked again")
 }
 
 func TestShownLosesNothingAndIsObeyedByNobody(t *testing.T) {

@@ -67,10 +67,14 @@ func (s *site) checkout(w http.ResponseWriter, r *http.Request) {
 
 // thanks is where Stripe sends the buyer back to. It is no place to confirm: a
 // buyer who closes the browser never sees it, and anybody can open it. If the
-// webhook was here before, the cookie has done its work: the next click counts.
+// webhook was here before, the cookie has done its work: the next click counts,
+// and one that came since stays.
 func (s *site) thanks(w http.ResponseWriter, r *http.Request) {
 	if o, ok := s.rows.order(r.FormValue("session_id")); ok && o.settled {
-		s.keep.Clear(w, r, o.tracking.Offer)
+		kept, _ := capture.ForOffer(r.Context(), o.tracking.Offer)
+		if !kept.IsZero() && kept.Key() == o.tracking.Key() {
+			s.keep.Clear(w, r, o.tracking.Offer)
+		}
 	}
 	s.page(w, "<!doctype html><title>Thank you</title><h1>Thank you!</h1>\n")
 }

@@ -182,6 +182,11 @@ func TestFromTheClickToTheWebhook(t *testing.T) {
 	require.Len(t, cookies, 1)
 	assert.Negative(t, cookies[0].MaxAge)
 	assert.Empty(t, get(base+"/thanks?session_id=cs_unknown").Cookies())
+
+	// The old page, opened again after the next click, lets go of nothing.
+	next, _ := api.Click("", base+"/")
+	require.Len(t, get(next).Cookies(), 1)
+	assert.Empty(t, get(base+"/thanks?session_id=cs_test_1").Cookies())
 }
 
 func TestCheckoutIsNotToBeReached(t *testing.T) {
