@@ -32,9 +32,10 @@
 // When two different conversions fail alike with no good answer in between,
 // the whole queue pauses: one conversion at a time, each time another, asks
 // whether SparkLoop is back, at intervals that grow to 5 minutes (or RetryMax, if
-// that is less). The first good answer ends the pause. A 401 pauses only the
-// process that got it: while a key is being changed, the others may have the
-// right one. One conversion that always fails never holds up the rest.
+// that is less). The first good answer ends the pause. A single 401 pauses
+// the process that got it, and no other: while a key is being changed, the
+// others may have the right one. One conversion that always fails never holds up
+// the rest.
 //
 // # Rate limit
 //
@@ -173,9 +174,10 @@ type Options struct {
 	// the merchant's own orders since that time. What is missing in the queue
 	// is enqueued and counted in Stats.Swept; what is known, zero or invalid is
 	// passed over. It is asked at Open for the last 45 days (or Keep less a day,
-	// if that is less), and every SourceEvery, default 1 h, for the time since
-	// the last sweep and a day more. An error is logged, and the sweep tried
-	// again after a minute. A process that enqueues only does not sweep.
+	// if that is less), and every SourceEvery, default 1 h and shorter than that
+	// time, for the time since the last sweep and a day more. An error is logged,
+	// and the sweep tried again after a minute. A process that enqueues only does
+	// not sweep.
 	Source      func(ctx context.Context, since time.Time) ([]sparkloop.Tracking, error)
 	SourceEvery time.Duration
 

@@ -91,7 +91,7 @@ func failuresThatPass(w *world) {
 	for _, f := range []sparklooptest.Fault{
 		sparklooptest.Reset(), sparklooptest.CutBody(), sparklooptest.HTMLPage(), sparklooptest.Redirect("https://elsewhere.example/"),
 		sparklooptest.Status(500, ""), sparklooptest.Status(503, "busy"), sparklooptest.Status(429, ""),
-		sparklooptest.Status(401, `{"error":"User not found!"}`), sparklooptest.Status(403, "<h1>Forbidden</h1>"),
+		sparklooptest.Status(403, "<h1>Forbidden</h1>"),
 		sparklooptest.Status(408, ""), sparklooptest.Status(501, ""), sparklooptest.Status(400, "<h1>Bad Request</h1>"),
 	} {
 		w.api.Fail(f, 2)

@@ -92,7 +92,7 @@ func outageExpiresNothing(w *world) {
 }
 
 // nothingExpires has a fault meet conversions after their time: first a single
-// one, which does not pause the queue, then two.
+// one, which pauses the queue for a 401 alone, then two.
 func nothingExpires(w *world, f sparklooptest.Fault) {
 	p := w.open(outbox.Options{})
 	w.fail(f)

@@ -161,6 +161,7 @@ func wrongOptions(w *world) {
 		"a pause of two months":    {RetryMin: time.Hour, RetryMax: 60 * day},
 		"nothing kept":             {Keep: time.Hour},
 		"a sweep without a source": {SourceEvery: time.Minute},
+		"a sweep that is too rare": {SourceEvery: 60 * day, Source: new(orders).source},
 	} {
 		_, err := w.tryOpen(o)
 		require.Error(w.t, err, why)

@@ -24,7 +24,9 @@ func pausing() []story {
 		{"ProbesGoOnEveryFiveMinutes", probesGoOn},
 		{"FinalAnswerEndsThePause", finalAnswerEndsPause},
 		{"WrongKeyPausesItsProcessAlone", wrongKeyPausesAlone},
+		{"WrongKeyPausesForOneConversion", wrongKeyPausesForOne},
 		{"KeyChangedInOneOfTwoProcesses", keyChanged},
+		{"WhatExpiresDoesNotPause", expiringOnes},
 	}
 }
 
@@ -213,6 +215,35 @@ func wrongKeyPausesAlone(w *world) {
 	wrong.enqueue(w.clicks(4)...)
 	wrong.delivered(10)
 	assert.Zero(w.t, wrong.stats().PausedSince)
+}
+
+func wrongKeyPausesForOne(w *world) {
+	p := w.open(outbox.Options{RetryMin: 10 * time.Millisecond, RetryMax: 10 * time.Hour})
+	w.pause(p, sparklooptest.Status(401, `{"error":"User not found!"}`), 1)
+	n := w.wire.count()
+	w.until("it is probed a few times", func() bool { return w.wire.count() > n+5 })
+	n = w.wire.count()
+	w.never("more than three probes", func() bool { return w.wire.count() > n+3 })
+	w.recover()
+	p.deliveredIn(time.Minute, 1)
+}
+
+// expiringOnes are conversions that SparkLoop fails on after their time: a pause
+// would have nothing left to ask with.
+func expiringOnes(w *world) {
+	p := w.open(outbox.Options{})
+	w.fail(sparklooptest.Status(500, ""))
+	ts := w.clicks(4)
+	for i, t := range ts {
+		ts[i] = aged(t, 46*day)
+	}
+	p.enqueue(ts...)
+	for _, t := range ts {
+		p.become(t, outbox.Expired)
+	}
+	assert.Zero(w.t, p.stats().PausedSince)
+	_, _, paused := p.told()
+	assert.Empty(w.t, paused)
 }
 
 // keyChanged is a roll-out: for a while each of two processes has another key,

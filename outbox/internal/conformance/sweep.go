@@ -107,14 +107,14 @@ func sweepLeavesKnown(w *world) {
 }
 
 func sweepOfMany(w *world) {
-	const all = 600 // more than an engine is given at a time
+	const all = 510 // more than an engine is given at a time
 	book := &orders{w: w}
 	book.add(w.clicks(all)...)
 	w.fail(sparklooptest.Status(503, "")) // so that nothing else is busy
 	o := patient()
 	o.Source = book.source
 	p := w.open(o)
-	w.until("all are in", func() bool { return p.log.warnings("swept=600") == 1 })
+	w.until("all are in", func() bool { return p.log.warnings("swept=510") == 1 })
 	s := p.stats()
 	assert.Equal(w.t, all, s.Swept)
 	assert.Equal(w.t, all, s.Pending)

@@ -20,6 +20,9 @@ const (
 	tidyEvery = time.Minute
 	// batch is how many conversions an engine is asked for at a time.
 	batch = 500
+	// underWay is longer than an engine's claim on a conversion holds: what is
+	// due within that time is left alone when a clock has been set back.
+	underWay = 30 * time.Second
 )
 
 // Engine is what an engine does for Background.
@@ -36,13 +39,22 @@ type Engine interface {
 // Background sweeps the source and has the engine tidy up, until ctx ends.
 func (p *Policy) Background(ctx context.Context, engine Engine) {
 	var tidied, swept, failed time.Time
+	var again bool // soon: what was under way when the clock was set may be written since
+	lately, steady := p.o.Now(), time.Now()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
 		now := p.o.Now()
-		if away(now, tidied) >= tidyEvery {
+		back := time.Since(steady)-now.Round(0).Sub(lately.Round(0)) > setBack
+		lately, steady = now, time.Now()
+		if back || away(now, tidied) >= tidyEvery {
 			tidied = now
-			if err := engine.Tidy(ctx, now.Add(-p.o.Keep), now.Add(p.o.RetryMax+time.Minute)); err != nil && ctx.Err() == nil {
+			horizon := now.Add(p.o.RetryMax + time.Minute)
+			if back || again {
+				horizon = now.Add(underWay)
+			}
+			err := engine.Tidy(ctx, now.Add(-p.o.Keep), horizon)
+			if again = back || again && err != nil; err != nil && ctx.Err() == nil {
 				p.o.Logger.WarnContext(ctx, "sparkloop outbox: could not tidy up", slog.Any("error", err))
 			}
 		}
@@ -71,7 +83,7 @@ func away(a, b time.Time) time.Duration { return a.Sub(b).Abs() }
 // between the processes.
 func (p *Policy) sweep(ctx context.Context, engine Engine, first bool) error {
 	began := p.o.Now()
-	since := began.Add(-min(lifetime, p.o.Keep-day))
+	since := began.Add(-reach(p.o))
 	if !first {
 		s, _, _, err := load(ctx, p.row)
 		if err != nil {

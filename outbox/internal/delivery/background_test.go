@@ -244,3 +244,46 @@ func TestAClockThatIsSetBack(t *testing.T) {
 		assert.GreaterOrEqual(t, len(k.tidied), 60)
 	})
 }
+
+// A clock that is set back by less than RetryMax: what was due before is far
+// off, and not too far to be right.
+func TestAClockThatIsSetBackALittle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := new(keeper)
+		var ahead atomic.Int64
+		background(t, new(memory), k, outbox.Options{
+			Logger: quiet, Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) },
+		})
+		horizon := func() time.Duration {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			last := k.tidied[len(k.tidied)-1]
+			return last[1].Sub(last[0]) - 60*24*time.Hour // which is Keep
+		}
+		const usual, near = time.Hour + time.Minute, 30 * time.Second
+		pass(90 * time.Second)
+		for _, step := range []time.Duration{4 * time.Second, -4 * time.Second, time.Hour} {
+			ahead.Add(int64(step))
+			pass(time.Second)
+		}
+		require.Len(t, k.tidied, 3, "only the step by an hour is tidied after, as each minute is")
+		assert.Equal(t, usual, horizon())
+
+		k.fail(errors.New("disk on fire"))
+		ahead.Add(-int64(10 * time.Minute))
+		pass(time.Second)
+		require.Len(t, k.tidied, 4, "at once")
+		assert.Equal(t, near, horizon())
+		pass(time.Minute)
+		require.Len(t, k.tidied, 5)
+		assert.Equal(t, near, horizon())
+		k.fail(nil)
+		pass(time.Minute)
+		require.Len(t, k.tidied, 6, "until it is done")
+		assert.Equal(t, near, horizon())
+		pass(time.Minute)
+		require.Len(t, k.tidied, 7)
+		assert.Equal(t, usual, horizon())
+	})
+}

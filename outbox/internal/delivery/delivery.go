@@ -114,16 +114,22 @@ func (p *Policy) Deliver(ctx context.Context, e outbox.Entry) Verdict {
 		pause = max(pause, min(asked, p.o.RetryMax))
 	}
 	if !errors.Is(err, sparkloop.ErrRateLimited) { // the limiter holds everybody then
-		class := classOf(err)
-		p.pause(ctx, p.gate.failed(ctx, leave, e.Tracking.Key(), class, v.Entry.Reason), err)
-		switch probing := leave.probesOwn || leave.probesShared; {
-		case probing || class == unauthorized:
+		key, class, probing := e.Tracking.Key(), classOf(err), leave.probesOwn || leave.probesShared
+		// What ends a conversion is about that one, and begins no pause. In a
+		// pause it may be about all, unless no other is left to ask with: then the
+		// pause ends too, as nothing could end it later.
+		if p.expired(e, now) && judged(err) && (!probing || p.gate.alone(ctx, leave, key)) {
+			v.Entry.State, v.Entry.DueAt, v.Entry.FinishedAt = outbox.Expired, time.Time{}, now
+			if probing {
+				p.goOn(ctx, p.gate.answered(ctx, leave))
+			}
+			return v
+		}
+		p.pause(ctx, p.gate.failed(ctx, leave, key, class, v.Entry.Reason), err)
+		if probing || class == unauthorized {
 			// It says nothing about this conversion: the next probe takes
 			// another one, and after the pause this one is soon due.
 			pause = backoff(p.o.RetryMin, p.o.RetryMax, 0)
-		case p.expired(e, now) && judged(err):
-			v.Entry.State, v.Entry.DueAt, v.Entry.FinishedAt = outbox.Expired, time.Time{}, now
-			return v
 		}
 	}
 	v.Entry.DueAt = now.Add(pause)

@@ -204,6 +204,8 @@ func TestBadOptionsAreRefused(t *testing.T) {
 		"outbox.Options.Keep: 24h0m0s":             {Keep: 24 * time.Hour},
 		"outbox.Options.SourceEvery: -1h0m0s":      {SourceEvery: -time.Hour},
 		"outbox.Options.SourceEvery without":       {SourceEvery: time.Minute},
+		"120h0m0s is not less than the 120h0m0s":   {Source: new(source).ask, SourceEvery: 5 * 24 * time.Hour, Keep: 6 * 24 * time.Hour},
+		"the 1080h0m0s that a sweep goes back":     {Source: new(source).ask, SourceEvery: 46 * 24 * time.Hour},
 	} {
 		_, err := delivery.Complete(o)
 		assert.ErrorContains(t, err, want)

@@ -27,6 +27,7 @@ type pause struct {
 	Since  int64  `json:"since"`
 	Probe  int64  `json:"probe"` // when the next conversion may be tried
 	Step   int    `json:"step"`  // how many probes have failed
+	Key    string `json:"key"`   // of the conversion of the last probe that failed
 }
 
 // gate decides whether a conversion may be sent: always, but for a pause, in
@@ -136,11 +137,11 @@ func (g *gate) failed(ctx context.Context, p pass, key, class, reason string) (b
 	switch {
 	case p.probesOwn && g.own != nil:
 		if class != unauthorized {
-			g.again(g.own, now, g.own.Class, g.own.Reason) // that says nothing about the key
+			g.again(g.own, now, key, g.own.Class, g.own.Reason) // that says nothing about the key
 		} else {
-			g.again(g.own, now, class, reason)
+			g.again(g.own, now, key, class, reason)
 		}
-	case class == unauthorized && alike && g.own == nil:
+	case class == unauthorized && g.own == nil: // it is about the key: no second conversion is needed
 		own := *fresh
 		g.own, began = &own, fresh
 	}
@@ -156,7 +157,7 @@ func (g *gate) failed(ctx context.Context, p pass, key, class, reason string) (b
 		case class == unauthorized:
 			s.Pause = nil // SparkLoop is back, and refuses the key of this process
 		case p.probesShared && s.Pause != nil:
-			g.again(s.Pause, now, class, reason)
+			g.again(s.Pause, now, key, class, reason)
 		case s.Pause == nil && alike:
 			s.Pause, changed = fresh, true
 		default:
@@ -171,10 +172,18 @@ func (g *gate) failed(ctx context.Context, p pass, key, class, reason string) (b
 }
 
 // again sets the time of the next probe after one that failed.
-func (g *gate) again(p *pause, now time.Time, class, reason string) {
+func (g *gate) again(p *pause, now time.Time, key, class, reason string) {
 	p.Step++
-	p.Class, p.Reason = class, reason
+	p.Key, p.Class, p.Reason = key, class, reason
 	p.Probe = now.Add(g.interval(p.Step)).UnixMilli()
+}
+
+// alone says whether the last probe was with the same conversion as this one.
+// They take turns, so there is no other.
+func (g *gate) alone(ctx context.Context, p pass, key string) bool {
+	own, common, err := g.paused(ctx)
+	return err == nil && (!p.probesOwn || own != nil && own.Key == key) &&
+		(!p.probesShared || common != nil && common.Key == key)
 }
 
 // interval is the time until probe n+1.

@@ -191,7 +191,7 @@ func TestFailuresThatAreNotAlikeDoNotPause(t *testing.T) {
 		s := tell(t, same)
 		for _, f := range []sparklooptest.Fault{
 			sparklooptest.Status(500, ""), sparklooptest.Reset(), sparklooptest.HTMLPage(), sparklooptest.Status(403, "<html>"),
-			sparklooptest.Status(401, ""), sparklooptest.Status(408, ""), sparklooptest.Status(429, ""), sparklooptest.Status(429, ""),
+			sparklooptest.Status(408, ""), sparklooptest.Status(429, ""), sparklooptest.Status(429, ""),
 		} {
 			s.api.Fail(f, 1)
 			require.True(t, s.sent(s.one, s.fresh()))
@@ -210,8 +210,7 @@ func TestA401PausesItsOwnProcessAlone(t *testing.T) {
 		})
 		good, bad := s.one, s.two
 		require.True(t, s.sent(bad, s.fresh()))
-		require.True(t, s.sent(bad, s.fresh()))
-		assert.Len(t, s.paused, 1)
+		assert.Len(t, s.paused, 1, "a second conversion would say no more about the key")
 		require.ErrorIs(t, s.paused[0], sparkloop.ErrUnauthorized)
 		assert.Contains(t, s.stats(bad).PausedReason, "401")
 		assert.False(t, s.sent(bad, s.fresh()))
@@ -252,12 +251,10 @@ func TestA401EndsThePauseOfAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := tell(t, same)
 		s.api.Fail(sparklooptest.Reset(), 2)
-		s.api.Fail(sparklooptest.Status(401, ""), 2)
+		s.api.Fail(sparklooptest.Status(401, ""), 1)
 		s.sent(s.one, s.fresh())
 		s.sent(s.one, s.fresh())
 		s.untilProbe(s.one)
-		s.sent(s.one, s.fresh())
-		assert.Zero(t, s.stats(s.two).PausedSince)
 		s.sent(s.one, s.fresh())
 		assert.NotZero(t, s.stats(s.one).PausedSince)
 		assert.Zero(t, s.stats(s.two).PausedSince)
@@ -292,4 +289,73 @@ func TestAPauseThatAWrongClockWroteIsProbedAtOnce(t *testing.T) {
 		assert.True(t, s.sent(s.one, s.fresh()))
 		assert.Zero(t, s.stats(s.one).PausedSince)
 	})
+}
+
+// A wrong key and one conversion: it is asked about ever less often.
+func TestASingleConversionAndAWrongKey(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := tell(t, same)
+		s.api.Fail(sparklooptest.Status(401, ""), -1)
+		e := s.fresh()
+		for range 10 {
+			v := s.one.Deliver(t.Context(), e)
+			require.True(t, v.Sent)
+			e = v.Entry
+			s.untilProbe(s.one)
+		}
+		assert.Greater(t, s.untilProbe(s.one)+time.Since(s.api.Requests()[9].Time), 2*time.Minute)
+		assert.Len(t, s.paused, 1)
+	})
+}
+
+// expired is a conversion that SparkLoop does not take any more.
+func (s *story) expired() outbox.Entry {
+	e := s.fresh()
+	e.Tracking.CapturedAt = time.Now().Add(-46 * 24 * time.Hour)
+	return e
+}
+
+func TestWhatExpiresBeginsNoPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := tell(t, same)
+		s.api.Fail(sparklooptest.Status(500, ""), 3)
+		for range 3 {
+			assert.Equal(t, outbox.Expired, s.one.Deliver(t.Context(), s.expired()).Entry.State)
+		}
+		assert.Zero(t, s.stats(s.one).PausedSince)
+		assert.Empty(t, s.paused)
+	})
+}
+
+// Nothing expires in an outage, but the last one that is left to ask with: after
+// it nothing could end the pause.
+func TestTheLastOneInAPauseExpires(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string]sparklooptest.Fault{"all": sparklooptest.Status(500, ""), "own": sparklooptest.Status(401, "")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := tell(t, same)
+				s.api.Fail(first, 2)
+				s.sent(s.one, s.fresh())
+				s.sent(s.one, s.fresh())
+				s.api.Fail(sparklooptest.Fault{}, 0)
+				s.api.Fail(sparklooptest.Status(500, ""), -1)
+				last, other := s.expired(), s.expired()
+				for _, e := range []outbox.Entry{last, other, last, other, last} {
+					s.untilProbe(s.one)
+					v := s.one.Deliver(t.Context(), e)
+					require.True(t, v.Sent)
+					assert.Equal(t, outbox.Pending, v.Entry.State)
+					assert.NotZero(t, s.stats(s.one).PausedSince)
+				}
+				s.untilProbe(s.one)
+				assert.Equal(t, outbox.Expired, s.one.Deliver(t.Context(), last).Entry.State)
+				assert.Zero(t, s.stats(s.one).PausedSince)
+				assert.Contains(t, s.log.String(), "outbox: going on")
+			})
+		})
+	}
 }

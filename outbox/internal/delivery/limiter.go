@@ -20,8 +20,12 @@ type limiter struct {
 	turn chan struct{} // held by the one who reserves, in this process
 }
 
-// holdMax is the longest that a 429 holds everybody.
-const holdMax = time.Minute
+const (
+	// holdMax is the longest that a 429 holds everybody.
+	holdMax = time.Minute
+	// setBack is how far a clock may go back before that counts.
+	setBack = 5 * time.Second
+)
 
 func newLimiter(row Row, requests int, window time.Duration) *limiter {
 	tolerance := min(time.Second, window/4)
@@ -57,7 +61,7 @@ func (l *limiter) Wait(ctx context.Context) error {
 		if time.Since(began) > wait+l.late {
 			continue // the process was suspended, and others have counted on this slot's time
 		}
-		if s.Hold <= now.UnixMicro() || s.Hold > now.Add(holdMax+time.Second).UnixMicro() {
+		if s.Hold <= now.UnixMicro() || s.Hold > now.Add(holdMax+time.Second).UnixMicro() || l.wrong(&s, now) {
 			return nil
 		}
 		// A 429 has come meanwhile.
@@ -77,14 +81,14 @@ func (l *limiter) reserve(ctx context.Context) (slot int64, wait time.Duration, 
 	err = update(ctx, l.row, func(s *shared, now time.Time) bool {
 		at := now.UnixMicro()
 		slot = max(at, s.Next)
-		if slot > now.Add(l.most).UnixMicro() {
-			slot = at + l.every.Microseconds() // the clock was ahead when the row was written
+		if l.wrong(s, now) {
+			slot = at + l.every.Microseconds()
 			s.Hold = 0
 		}
 		wait = time.Duration(slot-at) * time.Microsecond
 		deadline, bounded := ctx.Deadline()
 		fits = !bounded || time.Until(deadline) >= wait
-		s.Next = slot + l.every.Microseconds()
+		s.Next, s.Set = slot+l.every.Microseconds(), at
 		return fits
 	})
 	switch {
@@ -94,6 +98,11 @@ func (l *limiter) reserve(ctx context.Context) (slot int64, wait time.Duration, 
 		return 0, 0, fmt.Errorf("the next one is in %s: %w", wait.Round(time.Millisecond), context.DeadlineExceeded)
 	}
 	return slot, wait, nil
+}
+
+// wrong says whether the clock was ahead when the row was written.
+func (l *limiter) wrong(s *shared, now time.Time) bool {
+	return s.Next > now.Add(l.most).UnixMicro() || s.Set > now.Add(setBack).UnixMicro()
 }
 
 // giveBack frees a slot that will not be used, if it is still the last one.
@@ -116,10 +125,14 @@ func (l *limiter) Pause(ctx context.Context, d time.Duration) error {
 	defer cancel()
 	err := update(ctx, l.row, func(s *shared, now time.Time) bool {
 		until := now.Add(min(d, holdMax)).UnixMicro()
-		if until <= s.Hold && s.Hold <= now.Add(holdMax).UnixMicro() {
+		wrong := l.wrong(s, now)
+		if !wrong && until <= s.Hold && s.Hold <= now.Add(holdMax).UnixMicro() {
 			return false
 		}
-		s.Hold, s.Next = until, until
+		if wrong || s.Next < until { // slots that are taken stay so
+			s.Next = until
+		}
+		s.Hold, s.Set = until, now.UnixMicro()
 		return true
 	})
 	if errors.Is(err, context.DeadlineExceeded) {

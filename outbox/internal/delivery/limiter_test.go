@@ -236,3 +236,86 @@ type unlimited struct{}
 
 func (unlimited) Wait(context.Context) error                 { return nil }
 func (unlimited) Pause(context.Context, time.Duration) error { return nil }
+
+// The clock goes back by less than the limit may lie ahead.
+func TestAClockThatGoesBackHoldsNobody(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]sparklooptest.Fault{"a slot": {}, "a 429": sparklooptest.Status(429, "", "Retry-After", "50")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				api := sparklooptest.NewServer(t)
+				row := new(memory)
+				p := process(t, row, api.Client(sparkloop.WithRateLimit(120, time.Minute)), outbox.Options{})
+				_, tracking := api.Click("", "https://shop.example/")
+				api.Fail(f, 1)
+				p.Client().Conversions.Confirm(t.Context(), tracking) //nolint:errcheck // it gets the 429
+				for _, back := range []time.Duration{10 * time.Minute, 20 * time.Second} {
+					row.shift(row.ahead - back)
+					start := time.Now()
+					_, err := p.Client().Conversions.Confirm(t.Context(), tracking)
+					require.NoError(t, err)
+					assert.Less(t, time.Since(start), time.Second)
+				}
+			})
+		})
+	}
+}
+
+// back is a way to the API on which the clock goes back.
+type back struct {
+	to  http.RoundTripper
+	row *memory
+}
+
+func (b back) RoundTrip(r *http.Request) (*http.Response, error) {
+	b.row.shift(-5 * time.Minute)
+	return b.to.RoundTrip(r)
+}
+
+func TestA429AfterTheClockWentBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		api := sparklooptest.NewServer(t)
+		row := new(memory)
+		c := api.Client(sparkloop.WithRateLimit(120, time.Minute), sparkloop.WithHTTPClient(&http.Client{Transport: back{api.Transport(), row}}))
+		p := process(t, row, c, outbox.Options{})
+		_, tracking := api.Click("", "https://shop.example/")
+		api.Fail(sparklooptest.Status(429, "", "Retry-After", "5"), 1)
+		_, err := p.Client().Conversions.Confirm(t.Context(), tracking)
+		require.ErrorIs(t, err, sparkloop.ErrRateLimited)
+		start := time.Now()
+		_, err = p.Client().Conversions.Confirm(t.Context(), tracking)
+		require.NoError(t, err)
+		assert.Equal(t, 5*time.Second, time.Since(start))
+	})
+}
+
+// Slots that others wait for lie beyond the hold: they are not given out again.
+func TestA429GivesNoSlotOutTwice(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		api := sparklooptest.NewServer(t, sparklooptest.WithRateLimit(0, 0))
+		p := process(t, new(memory), api.Client(sparkloop.WithRateLimit(120, time.Minute)), outbox.Options{})
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		var wg sync.WaitGroup
+		confirm := func(n int) {
+			for range n {
+				_, tracking := api.Click("", "https://shop.example/")
+				wg.Go(func() { p.Client().Conversions.Confirm(ctx, tracking) }) //nolint:errcheck // one gets the 429
+			}
+		}
+		confirm(100)
+		time.Sleep(5 * time.Second)
+		api.Fail(sparklooptest.Status(429, "", "Retry-After", "1"), 1)
+		time.Sleep(2 * time.Second)
+		confirm(100)
+		wg.Wait()
+		requests := api.Requests()
+		require.Len(t, requests, 200)
+		for i := range requests[120:] {
+			assert.GreaterOrEqual(t, requests[i+120].Time.Sub(requests[i].Time), time.Minute)
+		}
+	})
+}

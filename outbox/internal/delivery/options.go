@@ -15,6 +15,9 @@ const (
 	shortest = 2 * day
 )
 
+// reach is how far back a sweep goes: never to what may be forgotten already.
+func reach(o outbox.Options) time.Duration { return min(lifetime, o.Keep-day) }
+
 // Complete fills in the defaults and refuses what makes no sense.
 func Complete(o outbox.Options) (outbox.Options, error) {
 	if o.Workers == 0 {
@@ -54,6 +57,9 @@ func Complete(o outbox.Options) (outbox.Options, error) {
 		return o, fmt.Errorf("outbox.Options.Keep: %s is less than two days: what was confirmed would be enqueued again", o.Keep)
 	case o.Source == nil && o.SourceEvery != time.Hour:
 		return o, errors.New("outbox.Options.SourceEvery without a Source")
+	case o.SourceEvery >= reach(o):
+		return o, fmt.Errorf("outbox.Options.SourceEvery: %s is not less than the %s that a sweep goes back (45 days, or Keep less a day): "+
+			"orders in between would never be asked for; sweep more often, or keep longer", o.SourceEvery, reach(o))
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

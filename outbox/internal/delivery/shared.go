@@ -21,10 +21,12 @@ type Row interface {
 // shared is what stands in the row. Fields may be added, never changed: an
 // older program drops those that it does not know.
 type shared struct {
-	// Next is the next free slot of the rate limit, and Hold until when nobody
-	// may send after a 429: microseconds on the common clock.
+	// Next is the next free slot of the rate limit, Hold until when nobody may
+	// send after a 429, and Set when the two were set: microseconds on the
+	// common clock. An older program leaves Set out.
 	Next int64 `json:"next,omitempty"`
 	Hold int64 `json:"hold,omitempty"`
+	Set  int64 `json:"set,omitempty"`
 
 	// Pause is nil while the queue delivers.
 	Pause *pause `json:"pause,omitempty"`
