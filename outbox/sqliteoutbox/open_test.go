@@ -30,7 +30,7 @@ func TestOpenSaysWhatIsWrongWithAPath(t *testing.T) {
 		"":                                   "is not the path of a file",
 		":memory:":                           "is not the path of a file",
 		"file:queue.db?mode=ro":              "is not the path of a file",
-		dir:                                  "cannot be written",
+		dir:                                  "cannot be written: it is not a file",
 		filepath.Join(dir, "none", "new.db"): "its folder must exist",
 		filepath.Join(text, "new.db"):        "its folder must exist",
 		"/proc/new.db":                       "let this process write",
@@ -44,8 +44,36 @@ func TestOpenSaysWhatIsWrongWithAPath(t *testing.T) {
 	left, err := os.ReadFile(text)
 	require.NoError(t, err)
 	assert.Equal(t, "not a database", string(left))
-	_, err = os.Stat(filepath.Join(dir, "none"))
-	assert.ErrorIs(t, err, fs.ErrNotExist)
+	all, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Len(t, all, 1, "nothing was made")
+}
+
+func TestOpenSaysThatAFileCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	c := sparklooptest.NewServer(t).Client()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	q, err := sqliteoutbox.Open(t.Context(), path, c, enqueueOnly)
+	require.NoError(t, err)
+	require.NoError(t, q.Close(t.Context()))
+	refused := func(t *testing.T) {
+		t.Helper()
+		for _, noMigrate := range []bool{false, true} {
+			_, err := sqliteoutbox.Open(t.Context(), path, c, outbox.Options{Workers: -1, NoMigrate: noMigrate})
+			assert.ErrorContains(t, err, "the file cannot be written; its folder must exist and let this process write", noMigrate)
+		}
+	}
+	require.NoError(t, os.Mkdir(path+"-wal", 0o700))
+	refused(t)
+	require.NoError(t, os.Remove(path+"-wal"))
+	if os.Geteuid() <= 0 {
+		return // to root every file is writable
+	}
+	require.NoError(t, os.Chmod(filepath.Dir(path), 0o500))
+	refused(t)
+	require.NoError(t, os.Chmod(filepath.Dir(path), 0o700))
+	require.NoError(t, os.Chmod(path, 0o400))
+	refused(t)
 }
 
 func TestOpenRefusesWhatMakesNoSense(t *testing.T) {

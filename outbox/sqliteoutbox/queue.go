@@ -92,7 +92,7 @@ func (q *Outbox) Lookup(ctx context.Context, t sparkloop.Tracking) (outbox.Entry
 	return e, found, err
 }
 
-const redrive = "UPDATE sparkloop_conversions SET state = 0, due = ?, attempts = 0, finished = 0, claimed = 0 WHERE "
+const redrive = "UPDATE sparkloop_conversions SET state = 0, due = ?, attempts = 0, reason = '', finished = 0, claimed = 0 WHERE "
 
 // Redrive implements [outbox.Queue].
 func (q *Outbox) Redrive(ctx context.Context, ids ...int64) (int, error) {

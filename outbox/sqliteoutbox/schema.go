@@ -1,16 +1,19 @@
 package sqliteoutbox
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // version is the schema that this program makes. A change adds, so that an
@@ -52,7 +55,7 @@ CREATE INDEX sparkloop_conversions_swept ON sparkloop_conversions (swept) WHERE 
 
 // openFile opens the pool for a file of our own.
 func openFile(path string) (*sql.DB, error) {
-	if err := checkFile(path); err != nil {
+	if err := makeFile(path); err != nil {
 		return nil, err
 	}
 	name := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}
@@ -62,23 +65,46 @@ func openFile(path string) (*sql.DB, error) {
 	return sql.Open("sqlite", name.String()+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate")
 }
 
-// checkFile says in clear words why a file cannot be ours, where SQLite would
-// say "unable to open database file".
-func checkFile(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the caller's own path
-	if err != nil {
-		return fmt.Errorf("the file cannot be written; its folder must exist and let this process write: %w", err)
+// making keeps SQLite from a file that makeFile has not closed yet.
+var making sync.Mutex
+
+// makeFile makes the file if there is none, for this user alone. It never opens
+// one that is there: closing it would drop the locks that SQLite has on it
+// elsewhere in this process.
+func makeFile(path string) error {
+	making.Lock()
+	defer making.Unlock()
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s cannot be written: it is not a file", path)
 	}
-	defer f.Close() //nolint:errcheck // nothing was written
-	const magic = "SQLite format 3\x00"
-	head := make([]byte, len(magic))
-	switch n, err := io.ReadFull(f, head); {
-	case n == 0 && errors.Is(err, io.EOF):
-		return nil // new
-	case err != nil || !bytes.Equal(head, []byte(magic)):
-		return fmt.Errorf("%s is not a SQLite database; it is left as it is: give another path", path)
+	if errors.Is(err, fs.ErrNotExist) {
+		var f *os.File
+		if f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err == nil { //nolint:gosec // the caller's own path
+			err = f.Close()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", unwritable, err)
 	}
 	return nil
+}
+
+const unwritable = "the file cannot be written; its folder must exist and let this process write"
+
+// plain says in clear words why a file cannot be ours.
+func plain(path string, err error) error {
+	var said *sqlite.Error
+	if !errors.As(err, &said) {
+		return err
+	}
+	switch said.Code() & 0xff { // the rest is SQLite's detail
+	case sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("%s is not a SQLite database; it is left as it is: give another path: %w", path, err)
+	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY:
+		return fmt.Errorf("%s: %w", unwritable, err)
+	}
+	return err
 }
 
 // prepare makes the tables, brings them up to date, or only checks them.

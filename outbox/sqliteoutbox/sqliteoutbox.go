@@ -78,9 +78,9 @@ func Open(ctx context.Context, path string, c *sparkloop.Client, o outbox.Option
 	if err != nil {
 		return nil, fmt.Errorf("sparkloop outbox: open: %w", err)
 	}
-	q, err := open(ctx, &database{path: absolute, db: db}, c, o)
+	q, err := open(ctx, newDatabase(absolute, db), c, o)
 	if err != nil {
-		return nil, fmt.Errorf("sparkloop outbox: open %s: %w", path, errors.Join(err, db.Close()))
+		return nil, fmt.Errorf("sparkloop outbox: open %s: %w", path, errors.Join(plain(absolute, err), db.Close()))
 	}
 	q.warnOfPlace(absolute)
 	return q, nil
@@ -104,7 +104,7 @@ func OpenDB(ctx context.Context, db *sql.DB, c *sparkloop.Client, o outbox.Optio
 	if db == nil {
 		return nil, errors.New("sparkloop outbox: open: the database is nil")
 	}
-	q, err := open(ctx, &database{db: db}, c, o)
+	q, err := open(ctx, newDatabase("", db), c, o)
 	if err != nil {
 		return nil, fmt.Errorf("sparkloop outbox: open: %w", err)
 	}
@@ -124,6 +124,11 @@ func open(ctx context.Context, db *database, c *sparkloop.Client, o outbox.Optio
 	if err := prepare(ctx, db.db, o.NoMigrate); err != nil {
 		return nil, err
 	}
+	if db.path != "" { // SQLite opens a file that it can only read, and says nothing
+		if _, err := db.exec(ctx, "UPDATE sparkloop_outbox SET revision = revision WHERE 0"); err != nil {
+			return nil, err
+		}
+	}
 	q.start()
 	return q, nil
 }
@@ -135,19 +140,25 @@ func (q *Outbox) Client() *sparkloop.Client { return q.policy.Client() }
 // Close implements [outbox.Queue].
 func (q *Outbox) Close(ctx context.Context) error {
 	q.stop()
-	var err error
 	select {
 	case <-q.stopped:
+		return q.db.close(ctx)
 	case <-ctx.Done():
-		err = fmt.Errorf("sparkloop outbox: close: deliveries were broken off: %w", ctx.Err())
-		q.abort()
-		select {
-		case <-q.stopped: // what was under way is due again at once
-		case <-time.After(time.Second):
-			return err
-		}
 	}
-	return errors.Join(err, q.db.close())
+	err := fmt.Errorf("sparkloop outbox: close: deliveries were broken off: %w", ctx.Err())
+	q.abort()
+	select {
+	case <-q.stopped: // what was under way is due again at once
+		return errors.Join(err, q.db.close(ctx))
+	case <-time.After(time.Second):
+	}
+	go func() {
+		<-q.stopped
+		if err := q.db.close(context.WithoutCancel(ctx)); err != nil {
+			q.o.Logger.Warn("sparkloop outbox: the file could not be closed", slog.Any("error", err))
+		}
+	}()
+	return err
 }
 
 // warnOfSettings tells the log what in the application's database will hurt.

@@ -1,6 +1,7 @@
 package sqliteoutbox_test
 
 import (
+	"context"
 	"database/sql"
 	"path/filepath"
 	"testing"
@@ -64,7 +65,9 @@ func TestAPoolOfOneConnection(t *testing.T) {
 		require.NoError(t, err)
 		tracking := click(api)
 		began := time.Now()
-		require.Error(t, q.Enqueue(t.Context(), tracking))
+		err = q.Enqueue(t.Context(), tracking)
+		require.ErrorContains(t, err, "the database was busy for 10s")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, 10*time.Second, time.Since(began))
 		require.NoError(t, q.EnqueueTx(t.Context(), tx, tracking))
 		require.NoError(t, tx.Commit())
