@@ -25,7 +25,10 @@ var tables = []table{
 	{"sparkloop_outbox", []string{"SELECT", "UPDATE"}},
 }
 
-const sequence = "river_job_id_seq"
+const (
+	sequence = "river_job_id_seq"
+	function = "river_job_state_in_bitmask" // in the unique index. Everybody may call it, unless the database was hardened
+)
 
 // check finds out at Open whatever would have an order's EnqueueTx fail later.
 func check(ctx context.Context, pool *pgxpool.Pool, schema string) error {
@@ -74,12 +77,20 @@ func checkTables(ctx context.Context, pool *pgxpool.Pool, schema, role string) e
 			return missing(schema, role, strings.Join(lacking, ", ")+" ON {schema}."+t.name)
 		}
 	}
-	var usable bool
-	err := pool.QueryRow(ctx, `SELECT has_sequence_privilege($1::text, 'USAGE')`, in(schema, "{schema}."+sequence)).Scan(&usable)
-	if err == nil && !usable {
-		err = missing(schema, role, "USAGE ON SEQUENCE {schema}."+sequence)
+	var usable, callable bool // an early River lacks the function, which checkVersions tells
+	err := pool.QueryRow(ctx, `
+		SELECT has_sequence_privilege($1::text, 'USAGE'), coalesce(bool_and(has_function_privilege(oid, 'EXECUTE')), true)
+		FROM pg_proc WHERE proname = $2::text AND pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = $3::text)`,
+		in(schema, "{schema}."+sequence), function, schema).Scan(&usable, &callable)
+	switch {
+	case err != nil:
+		return err
+	case !usable:
+		return missing(schema, role, "USAGE ON SEQUENCE {schema}."+sequence)
+	case !callable:
+		return missing(schema, role, "EXECUTE ON FUNCTION {schema}."+function)
 	}
-	return err
+	return nil
 }
 
 func checkVersions(ctx context.Context, pool *pgxpool.Pool, schema string) error {

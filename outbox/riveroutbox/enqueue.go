@@ -123,6 +123,8 @@ func (s sweeper) Missing(ctx context.Context, ts []sparkloop.Tracking) ([]sparkl
 		keys[i] = t.Key()
 		byKey[keys[i]] = t
 	}
+	ctx, cancel := context.WithTimeout(ctx, statementMax)
+	defer cancel()
 	rows, err := s.pool.Query(ctx, s.statement(`
 		SELECT key FROM unnest($1::text[]) AS key
 		WHERE NOT EXISTS (SELECT FROM {schema}.river_job WHERE unique_key = convert_to(key, 'UTF8') AND`+known+`)`), keys)
@@ -141,7 +143,7 @@ func (s sweeper) Missing(ctx context.Context, ts []sparkloop.Tracking) ([]sparkl
 // PostgreSQL would end one of the two.
 func (s sweeper) Sweep(ctx context.Context, ts []sparkloop.Tracking) (swept int, err error) {
 	for _, t := range ts {
-		n, err := s.store(ctx, s.pool, t, `{"`+sweptKey+`": true}`)
+		n, err := s.store(ctx, bounded{s.pool}, t, `{"`+sweptKey+`": true}`)
 		if err != nil {
 			return swept, err
 		}

@@ -1,9 +1,11 @@
 package riveroutbox
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -66,6 +68,8 @@ func TestMigrationSQLInALockedDownDatabase(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database(t)
 	admin := poolOn(t, url)
+	exec(t, admin, "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC")
+	exec(t, admin, "ALTER DEFAULT PRIVILEGES REVOKE USAGE ON TYPES FROM PUBLIC")
 	app := role(t, admin, url, "app")
 	api := newAPI(t)
 
@@ -94,11 +98,21 @@ func TestMigrationSQLInALockedDownDatabase(t *testing.T) {
 		exec(t, admin, grant)
 	}
 	box := openBox(t, app, api.Client(), noMigrate)
-	tracking := click(api)
-	require.NoError(t, box.Enqueue(t.Context(), tracking))
+	tracking, dead := click(api), click(api)
+	dead.Submission = "unknown"
+	require.NoError(t, pgx.BeginFunc(t.Context(), app, func(tx pgx.Tx) error { return box.EnqueueTx(t.Context(), tx, tracking) }))
+	require.NoError(t, box.Enqueue(t.Context(), dead))
 	reaches(t, box, tracking, outbox.Confirmed)
+	reaches(t, box, dead, outbox.Dead)
 	_, err = box.Stats(t.Context())
 	require.NoError(t, err)
+	_, err = box.RedriveAll(t.Context(), outbox.Dead)
+	require.NoError(t, err)
+	for _, swept := range mustSweep(t, box, 2, api) {
+		reaches(t, box, swept, outbox.Confirmed)
+	}
+	require.NoError(t, errors.Join(box.due(t.Context()), box.rescue(t.Context()), box.makeDue(t.Context())))
+	require.NoError(t, sweeper{box}.Tidy(t.Context(), time.Now(), time.Now()))
 	openBox(t, app, api.Client(), quick()) // there is nothing to migrate
 }
 

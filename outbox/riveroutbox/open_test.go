@@ -30,10 +30,7 @@ func TestOpenRefuses(t *testing.T) {
 	_, err = Open(t.Context(), pool, client, quick(func(o *Options) { o.Keep = time.Hour }))
 	require.ErrorContains(t, err, "Options.Keep: 1h0m0s")
 
-	single := poolOn(t, url, func(c *pgxpool.Config) { c.MaxConns = 1 })
-	_, err = Open(t.Context(), single, client, quick())
-	require.ErrorContains(t, err, "the pool has 1 connection, and one is needed to listen: allow 8, or set PollOnly")
-	require.NoError(t, Migrate(t.Context(), single, ""))
+	require.NoError(t, Migrate(t.Context(), pool, ""))
 
 	replica := poolOn(t, url, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on" })
 	_, err = Open(t.Context(), replica, client, quick(func(o *Options) { o.NoMigrate = true }))
@@ -84,6 +81,24 @@ func TestOpenSendsNothing(t *testing.T) {
 	api := newAPI(t)
 	openBox(t, newPool(t), api.Client(), quick())
 	assert.Empty(t, api.Requests())
+}
+
+// TestOneConnectionIsEnough has one to listen, which does not count.
+func TestOneConnectionIsEnough(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database(t)
+	api := newAPI(t)
+	box := openBox(t, poolOn(t, url, func(c *pgxpool.Config) { c.MaxConns = 1 }), api.Client(), quick())
+	listening := `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'`
+	watch := poolOn(t, url)
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		require.Equal(c, 1, one[int](c, watch, listening))
+	}, soonEnough, 50*time.Millisecond)
+	for range 5 {
+		tracking := click(api)
+		require.NoError(t, box.Enqueue(t.Context(), tracking))
+		reaches(t, box, tracking, outbox.Confirmed)
+	}
 }
 
 // TestBouncer has each way to send a statement that works behind PgBouncer in

@@ -105,6 +105,23 @@ func TestTidyByOptionsNow(t *testing.T) {
 	assert.WithinDuration(t, now, one[time.Time](t, pool, `SELECT scheduled_at FROM {schema}.river_job WHERE id = 4`), time.Millisecond)
 }
 
+// TestTidyInBatches has more than a statement changes, and a horizon that lies
+// behind the database's clock.
+func TestTidyInBatches(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	box := openBox(t, pool, newAPI(t).Client(), quick(enqueueOnly))
+	const many = `
+		INSERT INTO {schema}.river_job (kind, queue, max_attempts, args, state, scheduled_at, finalized_at)
+		SELECT 'sparkloop_conversion', 'sparkloop', 9, '{}', $1::text::{schema}.river_job_state, now() + interval '9 days', $2::timestamptz
+		FROM generate_series(1, 2100)`
+	exec(t, pool, many, "scheduled", nil)
+	exec(t, pool, many, "completed", time.Now().Add(-99*day))
+	require.NoError(t, sweeper{box}.Tidy(t.Context(), time.Now().Add(-60*day), time.Now().Add(-day)))
+	assert.Equal(t, 2100, one[int](t, pool, `SELECT count(*) FROM {schema}.river_job WHERE state = 'available' AND scheduled_at <= now()`))
+	assert.Zero(t, one[int](t, pool, `SELECT count(*) FROM {schema}.river_job WHERE state <> 'available'`))
+}
+
 func TestConfirmedByHour(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)

@@ -22,11 +22,12 @@
 //
 // # Connections
 //
-// The pool is the caller's. A process that delivers uses up to Workers + 4 of its
-// connections at a time, and one of them for good, to listen, unless PollOnly is
-// set. With PgBouncer in transaction mode set PollOnly, and a query mode that it
-// can pass on: pgx.QueryExecModeExec as the pool's DefaultQueryExecMode, or pgx's
-// own default from PgBouncer 1.21 on.
+// The pool is the caller's. A process that delivers uses up to Workers + 3 of its
+// connections at a time, for moments up to three more, and waits where there are
+// fewer. Unless PollOnly is set, it takes one more out of the pool for good, to
+// listen, which the pool's MaxConns does not count. With PgBouncer in transaction
+// mode set PollOnly, and a query mode that it can pass on: pgx.QueryExecModeExec as
+// the pool's DefaultQueryExecMode, or pgx's own default from PgBouncer 1.21 on.
 //
 // Whoever delivers asks the database once a second what is due. There is no
 // NOTIFY in the transaction of an order, which could fail its commit.
@@ -119,9 +120,6 @@ func open(ctx context.Context, pool *pgxpool.Pool, c *sparkloop.Client, o Option
 	stub := o.Now
 	if o.Options, err = delivery.Complete(o.Options); err != nil {
 		return nil, err
-	}
-	if most := pool.Config().MaxConns; o.Workers > 0 && !o.PollOnly && most < 2 {
-		return nil, fmt.Errorf("the pool has %d connection, and one is needed to listen: allow %d, or set PollOnly", most, o.Workers+4)
 	}
 	box := &Outbox{
 		pool:    pool,

@@ -22,11 +22,13 @@ func newRow(pool *pgxpool.Pool, schema string) *row {
 }
 
 func (r *row) Load(ctx context.Context) (text string, revision int64, now time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, statementMax)
+	defer cancel()
 	err = r.pool.QueryRow(ctx, r.load).Scan(&text, &revision, &now)
 	return text, revision, now, err
 }
 
 func (r *row) Swap(ctx context.Context, revision int64, text string) (bool, error) {
-	tag, err := r.pool.Exec(ctx, r.swap, revision, text)
+	tag, err := bounded{r.pool}.Exec(ctx, r.swap, revision, text)
 	return tag.RowsAffected() == 1, err
 }

@@ -174,7 +174,7 @@ func grants(schema string) []string {
 	for _, t := range tables {
 		all = append(all, "GRANT "+strings.Join(t.rights, ", ")+" ON {schema}."+t.name)
 	}
-	all = append(all, "GRANT USAGE ON SEQUENCE {schema}."+sequence)
+	all = append(all, "GRANT USAGE ON SEQUENCE {schema}."+sequence, "GRANT EXECUTE ON FUNCTION {schema}."+function)
 	for i, grant := range all {
 		all[i] = in(schema, grant)
 	}

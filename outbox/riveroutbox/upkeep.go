@@ -5,7 +5,24 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
+
+// statementMax bounds each statement that runs in the background or in a worker:
+// on a connection that died without a word it would wait for ever, and all that
+// comes after it. River has the same bound for its own.
+const statementMax = 10 * time.Second
+
+// bounded is the pool with that bound.
+type bounded struct{ pool *pgxpool.Pool }
+
+func (b bounded) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	ctx, cancel := context.WithTimeout(ctx, statementMax)
+	defer cancel()
+	return b.pool.Exec(ctx, sql, args...)
+}
 
 // upkeep does what River's leader does in other programs. That one comes up to
 // 15 s after another was killed, looks for jobs of dead processes every 30 s and
@@ -32,7 +49,7 @@ const waiting = ` queue = '` + queue + `' AND priority = 1 AND state IN `
 
 // due makes available what is due. River fetches nothing else.
 func (o *Outbox) due(ctx context.Context) error {
-	_, err := o.pool.Exec(ctx, o.statement(`
+	_, err := bounded{o.pool}.Exec(ctx, o.statement(`
 		UPDATE {schema}.river_job SET state = 'available'
 		WHERE id IN (
 			SELECT id FROM {schema}.river_job WHERE`+waiting+`('retryable', 'scheduled') AND scheduled_at <= {now}
@@ -53,7 +70,7 @@ func (o *Outbox) rescue(ctx context.Context) error {
 		}
 		return true
 	})
-	_, err := o.pool.Exec(ctx, o.statement(`
+	_, err := bounded{o.pool}.Exec(ctx, o.statement(`
 		UPDATE {schema}.river_job SET state = 'available', scheduled_at = {now}, attempt = greatest(attempt - 1, 0)
 		WHERE id IN (
 			SELECT id FROM {schema}.river_job
@@ -75,7 +92,7 @@ func (o *Outbox) probe(ctx context.Context) error {
 
 // makeDue makes those due that are the next.
 func (o *Outbox) makeDue(ctx context.Context) error {
-	_, err := o.pool.Exec(ctx, o.statement(`
+	_, err := bounded{o.pool}.Exec(ctx, o.statement(`
 		UPDATE {schema}.river_job SET state = 'available', scheduled_at = {now}
 		WHERE id IN (
 			SELECT id FROM {schema}.river_job
@@ -93,26 +110,32 @@ func (o *Outbox) makeDue(ctx context.Context) error {
 type sweeper struct{ *Outbox }
 
 // Tidy deletes what was confirmed long ago, and makes due what a wrong clock has
-// put off. See delivery.Engine.
+// put off. What is due by the database's clock is left alone, or a batch would find
+// the same rows for ever. See delivery.Engine.
 func (s sweeper) Tidy(ctx context.Context, confirmedBefore, horizon time.Time) error {
-	const batch = 1000
-	for {
-		tag, err := s.pool.Exec(ctx, s.statement(`
-			DELETE FROM {schema}.river_job
-			WHERE id IN (
-				SELECT id FROM {schema}.river_job WHERE queue = '`+queue+`' AND state = 'completed' AND finalized_at < $1::timestamptz
-				LIMIT $2::bigint FOR UPDATE SKIP LOCKED)`), confirmedBefore.UTC(), batch)
-		if err != nil {
-			return err
-		}
-		if tag.RowsAffected() < batch {
-			break
-		}
+	if err := s.inBatches(ctx, `
+		DELETE FROM {schema}.river_job
+		WHERE id IN (
+			SELECT id FROM {schema}.river_job WHERE queue = '`+queue+`' AND state = 'completed' AND finalized_at < $1::timestamptz
+			LIMIT $2::bigint FOR UPDATE SKIP LOCKED)`, confirmedBefore.UTC()); err != nil {
+		return err
 	}
-	_, err := s.pool.Exec(ctx, s.statement(`
+	return s.inBatches(ctx, `
 		UPDATE {schema}.river_job SET state = 'available', scheduled_at = {now}
 		WHERE id IN (
-			SELECT id FROM {schema}.river_job WHERE`+waiting+`('available', 'retryable', 'scheduled') AND scheduled_at > $2::timestamptz
-			FOR UPDATE SKIP LOCKED)`), s.now(), horizon.UTC())
-	return err
+			SELECT id FROM {schema}.river_job WHERE`+waiting+`('available', 'retryable', 'scheduled') AND scheduled_at > greatest($3::timestamptz, {now})
+			LIMIT $2::bigint FOR UPDATE SKIP LOCKED)`, s.now(), horizon.UTC())
+}
+
+// inBatches repeats a statement, whose second argument is how many rows it may
+// change, until there are no more.
+func (s sweeper) inBatches(ctx context.Context, statement string, first any, rest ...any) error {
+	const batch = 1000
+	args := append([]any{first, batch}, rest...)
+	for {
+		tag, err := bounded{s.pool}.Exec(ctx, s.statement(statement), args...)
+		if err != nil || tag.RowsAffected() < batch {
+			return err
+		}
+	}
 }

@@ -227,6 +227,8 @@ func (o *Outbox) mayGo(ctx context.Context, id, tried int64, until time.Time) bo
 
 // before counts the jobs that are held and were tried before this one.
 func (o *Outbox) before(ctx context.Context, id, tried int64) (n int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, statementMax)
+	defer cancel()
 	return n, o.pool.QueryRow(ctx, o.statement(`
 		SELECT count(*) FROM {schema}.river_job
 		WHERE queue = '`+queue+`' AND state = 'running'

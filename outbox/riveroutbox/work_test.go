@@ -4,10 +4,13 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -173,6 +176,55 @@ func TestPausedQueueProbesWhatIsNotDue(t *testing.T) {
 
 // TestWorkerThatFails has rows that River cannot read: they are tried again, and
 // hold up nobody.
+// patience notes the statements that would wait for longer than they may.
+type patience struct {
+	opened atomic.Bool
+	mu     sync.Mutex
+	seen   string
+	long   []string
+}
+
+func (p *patience) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
+	if end, ok := ctx.Deadline(); p.opened.Load() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.seen += q.SQL
+		if !ok || time.Until(end) > statementMax {
+			p.long = append(p.long, q.SQL)
+		}
+	}
+	return ctx
+}
+
+func (p *patience) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// TestNothingWaitsForEver has a queue that sweeps, pauses, probes and goes on.
+func TestNothingWaitsForEver(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database(t)
+	api := newAPI(t)
+	api.Fail(sparklooptest.Status(503, ""), 6)
+	orders := []sparkloop.Tracking{click(api), click(api), click(api)}
+	p := new(patience)
+	pool := poolOn(t, url, func(c *pgxpool.Config) { c.ConnConfig.Tracer = p })
+	openBox(t, pool, api.Client(), quick(func(o *Options) {
+		o.Source = func(context.Context, time.Time) ([]sparkloop.Tracking, error) {
+			p.opened.Store(true) // Open, which the caller bounds, has made the tables by now
+			return orders, nil
+		}
+	}))
+	look := openBox(t, poolOn(t, url), api.Client(), quick(enqueueOnly))
+	for _, tracking := range orders {
+		reaches(t, look, tracking, outbox.Confirmed)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	assert.Empty(t, p.long)
+	for _, part := range []string{"unnest($1::text[]) AS key", "INSERT INTO", "'retryable', 'scheduled'", "<> ALL", "LATERAL", "SELECT count(*)", "SET revision"} {
+		assert.Contains(t, p.seen, part, "it was not put to the test")
+	}
+}
+
 func TestWorkerThatFails(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)
