@@ -47,6 +47,7 @@ package outbox
 
 import (
 	"context"
+	"database/sql"
 	"iter"
 	"log/slog"
 	"time"
@@ -87,6 +88,14 @@ type Queue interface {
 	// methods still work afterwards; what they store is delivered by the next
 	// process that opens the queue. Closing twice is harmless.
 	Close(ctx context.Context) error
+}
+
+// Execer is a transaction of database/sql, or of a library on top of it:
+// [*sql.Tx], *sqlx.Tx, bun.Tx, ent's *Tx with the feature sql/execquery, and
+// GORM's tx.Statement.ConnPool. A conversion that is enqueued through it is stored
+// only if the transaction commits.
+type Execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
 // State is what has become of a conversion.

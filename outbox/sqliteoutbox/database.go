@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
 // waitMax bounds a wait for a connection and a lock, where ctx has no bound.
@@ -130,12 +132,7 @@ func (d *database) exec(ctx context.Context, query string, args ...any) (n int64
 	return n, err
 }
 
-// execer is what a database and a transaction have in common.
-type execer interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-}
-
-func execIn(ctx context.Context, in execer, query string, args ...any) (int64, error) {
+func execIn(ctx context.Context, in outbox.Execer, query string, args ...any) (int64, error) {
 	result, err := in.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, err

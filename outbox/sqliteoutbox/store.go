@@ -2,7 +2,6 @@ package sqliteoutbox
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strconv"
@@ -10,10 +9,12 @@ import (
 
 	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
 )
 
+// insert has no numbered parameters: bun reads ?1 as its own.
 const insert = `INSERT INTO sparkloop_conversions (offer, submission, captured, enqueued, due, swept)
-	VALUES (?1, ?2, ?3, ?4, ?4, ?5) ON CONFLICT (offer, submission) DO NOTHING`
+	VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (offer, submission) DO NOTHING`
 
 // Enqueue implements [outbox.Queue]. It takes well under a millisecond on a
 // local disk. A full disk, a lost database and a lock that is held for too long
@@ -26,10 +27,10 @@ func (q *Outbox) Enqueue(ctx context.Context, t sparkloop.Tracking) error {
 }
 
 // EnqueueTx is Enqueue as a part of tx, a transaction of the database that
-// was given to [OpenDB]: the conversion is stored if tx is committed. It is
-// delivered within a second after that.
-func (q *Outbox) EnqueueTx(ctx context.Context, tx *sql.Tx, t sparkloop.Tracking) error {
-	if tx == nil {
+// was given to [OpenDB]: the conversion is stored if tx commits. It is delivered
+// within a second after the commit. See [outbox.Execer] for what tx may be.
+func (q *Outbox) EnqueueTx(ctx context.Context, tx outbox.Execer, t sparkloop.Tracking) error {
+	if delivery.NoTx(tx) {
 		return errors.New("sparkloop outbox: enqueue: the transaction is nil")
 	}
 	_, err := q.enqueue(t, false, func(query string, args ...any) (int64, error) {
@@ -50,7 +51,8 @@ func (q *Outbox) enqueue(t sparkloop.Tracking, swept bool, exec func(query strin
 	if !t.CapturedAt.IsZero() {
 		captured = t.CapturedAt.Unix()
 	}
-	n, err := exec(insert, t.Offer, t.Submission, captured, q.o.Now().UnixMilli(), swept)
+	now := q.o.Now().UnixMilli()
+	n, err := exec(insert, t.Offer, t.Submission, captured, now, now, swept)
 	if err != nil {
 		return false, fmt.Errorf("sparkloop outbox: enqueue %s: %w", t.Key(), err)
 	}

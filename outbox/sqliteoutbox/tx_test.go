@@ -24,6 +24,7 @@ func TestAnOrderAndItsConversionAreOne(t *testing.T) {
 	require.NoError(t, err)
 	closed(t, q)
 	require.ErrorContains(t, q.EnqueueTx(t.Context(), nil, click(api)), "the transaction is nil")
+	require.ErrorContains(t, q.EnqueueTx(t.Context(), (*sql.Tx)(nil), click(api)), "the transaction is nil")
 
 	for _, commit := range []bool{false, true} {
 		tx, err := db.BeginTx(t.Context(), nil)

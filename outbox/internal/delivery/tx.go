@@ -1,0 +1,13 @@
+package delivery
+
+import (
+	"reflect"
+
+	"github.com/sparkloop-go/sparkloop/outbox"
+)
+
+// NoTx reports whether tx is nil or holds a nil pointer, which would panic.
+func NoTx(tx outbox.Execer) bool {
+	v := reflect.ValueOf(tx)
+	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
+}
