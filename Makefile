@@ -14,7 +14,7 @@ TESTFLAGS ?=
 BENCH     ?= .
 FUZZTIME  ?= 60s
 COVERAGE  := 95.0
-OLDEST_GO := go1.25.14
+GO_RELEASES := 1.26 1.27
 
 # What the quickstart's output must contain.
 QUICKSTART_SAYS := Confirmed
@@ -22,10 +22,10 @@ QUICKSTART_SAYS := Confirmed
 title = @printf '\n== %s\n' '$(1)'
 each  = @for module in $(MODULES); do echo "-- $$module"; (cd "$$module" && $(1)); done
 
-.PHONY: help test lint fuzz bench bench-go chaos cover check gofmt vet tidy api build quickstart shop oldest-go
+.PHONY: help test lint fuzz bench bench-go chaos cover check gofmt vet tidy api build quickstart shop go-releases
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: ## Test every module; TESTFLAGS=-race and the like are passed on
 	$(call title,$(strip go test $(TESTFLAGS)))
@@ -60,7 +60,7 @@ cover: ## Measure the statement coverage of the root package and internal/
 # calls it a failure (golang/go#75804).
 check: FUZZTIME  := 30000x
 check: TESTFLAGS := -race -shuffle=on
-check: gofmt vet tidy api lint test cover fuzz build quickstart shop oldest-go ## All that CI runs
+check: gofmt vet tidy api lint test cover fuzz build quickstart shop go-releases ## All that CI runs
 	@printf '\nAll checks passed.\n'
 
 gofmt: ## Show what gofmt would change
@@ -96,6 +96,7 @@ shop: ## Build a program that requires the SDK as a user's does
 	$(call title,A module that requires the SDK)
 	@.ci/shop
 
-oldest-go: ## Test the root module on the oldest Go that it promises
-	$(call title,go test on $(OLDEST_GO))
-	@export GOTOOLCHAIN=$(OLDEST_GO); go version; go test ./...
+go-releases: ## Test every module with the newest toolchain of each supported Go release
+	$(call title,go test on the newest of $(GO_RELEASES))
+	@for release in $(GO_RELEASES); do toolchain=$$(.ci/newest-go $$release); echo "== $$toolchain"; \
+		$(MAKE) --no-print-directory test TESTFLAGS= GOTOOLCHAIN=$$toolchain; done

@@ -1,6 +1,6 @@
 module github.com/sparkloop-go/sparkloop
 
-go 1.25
+go 1.26.0
 
 require (
 	github.com/hashicorp/go-retryablehttp v0.7.8

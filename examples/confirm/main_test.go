@@ -202,10 +202,11 @@ func TestTheKeyIsInNoOutputAndInNoFile(t *testing.T) {
 	one := d.run(t.Context(), nil, offer, "submission_x")
 	require.Equal(t, exitIncomplete, one.code, one)
 
-	everything := got.stdout + got.stderr + one.stdout + one.stderr
+	var everything strings.Builder
+	everything.WriteString(got.stdout + got.stderr + one.stdout + one.stderr)
 	for _, name := range []string{"retry.csv", "refused.csv", "journal"} {
-		everything += d.read(t, name)
+		everything.WriteString(d.read(t, name))
 	}
-	assert.Contains(t, everything, "[redacted]")
-	assert.NotContains(t, everything, key)
+	assert.Contains(t, everything.String(), "[redacted]")
+	assert.NotContains(t, everything.String(), key)
 }
