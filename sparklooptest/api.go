@@ -116,8 +116,10 @@ func (s *Server) list(query url.Values) reply {
 	page, perPage := number("page", 1), min(number("per_page", 50), 200)
 	total := len(s.offers)
 	offers := []offerJSON{}
-	for i := (page - 1) * perPage; i >= 0 && i < min(page*perPage, total); i++ {
-		offers = append(offers, toJSON(s.offers[total-1-i]))
+	if first := page - 1; first <= total/perPage { // beyond that, the product may overflow
+		for i := first * perPage; i < min(first*perPage+perPage, total); i++ {
+			offers = append(offers, toJSON(s.offers[total-1-i]))
+		}
 	}
 	return jsonReply(http.StatusOK, map[string]any{
 		"offers": offers,
@@ -142,17 +144,17 @@ func (s *Server) confirm(offer, id string) reply {
 	switch {
 	case o == nil:
 		return refusal(http.StatusNotFound, "Offer not found")
-	case sub == nil || sub.offer != offer:
+	case sub == nil || sub.tracking.Offer != offer:
 		return refusal(http.StatusNotFound, "Submission not found")
 	case o.ConversionType != sparkloop.ConversionAction:
 		return refusal(http.StatusUnprocessableEntity, "Offer submission must be an action")
-	case sub.confirmed:
+	case !sub.confirmed.IsZero():
 		return refusal(http.StatusUnprocessableEntity, "Offer submission must be unique")
 	case s.now().Sub(sub.clicked) > lifetime:
 		// What the API answers here is not documented.
 		return refusal(http.StatusUnprocessableEntity, "Offer submission has expired")
 	}
-	sub.confirmed = true
+	sub.confirmed = s.now()
 	close(s.changed)
 	s.changed = make(chan struct{})
 	return jsonReply(http.StatusOK, map[string]string{"message": "Conversion tracked successfully"})

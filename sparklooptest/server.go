@@ -69,8 +69,8 @@ type Server struct {
 	ahead       time.Duration // of the real clock
 	offers      []sparkloop.Offer
 	submissions map[string]*submission
-	clicks      uint32
-	window      []time.Time // when the requests in the rolling window came
+	clicks      []*submission // the oldest first
+	window      []time.Time   // when the requests in the rolling window came
 	faults      []order
 	requests    []Request
 	changed     chan struct{} // closed and replaced at each confirmation
@@ -121,12 +121,19 @@ func NewServer(tb testing.TB, opts ...Option) *Server {
 	return s
 }
 
-// Start returns a server for a program, listening on a free port of the
-// loopback interface. Close ends it. Where a method's comment says that it
-// fails, a started server panics.
-func Start(opts ...Option) (*Server, error) {
+// New returns a server for a program that serves it on an address of its own:
+// a Server is an [http.Handler]. It opens no port before URL is called. Where a
+// method's comment says that it fails, this server panics.
+func New(opts ...Option) *Server {
 	s := newServer(opts)
 	s.fatalf = func(format string, args ...any) { panic(fmt.Sprintf("sparklooptest: "+format, args...)) }
+	return s
+}
+
+// Start returns the server of New, listening on a free port of the loopback
+// interface. Close ends it.
+func Start(opts ...Option) (*Server, error) {
+	s := New(opts...)
 	s.listen.Do(s.serve)
 	if s.err != nil {
 		return nil, fmt.Errorf("sparklooptest: %w", s.err)
@@ -177,8 +184,9 @@ func (s *Server) Close() {
 	}
 }
 
-// URL is the server's address for [sparkloop.WithBaseURL]. The first call opens
-// the port, on loopback; it fails if there is none to be had.
+// URL returns the server's address for [sparkloop.WithBaseURL]. The first call
+// opens the port, on loopback, and fails if there is no free port. After Close,
+// URL still returns an address, where connections are refused.
 func (s *Server) URL() string {
 	s.listen.Do(s.serve)
 	if s.err != nil {
@@ -201,12 +209,18 @@ func (s *Server) serve() {
 		return
 	}
 	server := &http.Server{
-		Handler:           http.HandlerFunc(s.overSocket),
+		Handler:           s,
 		ErrorLog:          log.New(io.Discard, "", 0), // broken connections are ordered
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	select {
+	case <-s.stopped:
+		s.listener.Close()
+		return
+	default:
+	}
 	s.http = server
 	go server.Serve(s.listener) //nolint:errcheck // it ends with Close
 }

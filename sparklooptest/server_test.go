@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
+	"net/http/httptest"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,14 +170,15 @@ func TestPages(t *testing.T) {
 			first                          string
 			len, page, perPage, totalPages int
 		}{
-			"":                          {"249", 50, 1, 50, 5},
-			"?page=2":                   {"199", 50, 2, 50, 5},
-			"?per_page=200":             {"249", 200, 1, 200, 2},
-			"?per_page=500&page=2":      {"49", 50, 2, 200, 2},
-			"?page=6":                   {"", 0, 6, 50, 5},
-			"?page=0&per_page=-1":       {"249", 50, 1, 50, 5},
-			"?page=x&per_page=":         {"249", 50, 1, 50, 5},
-			"?page=9223372036854775807": {"", 0, 9223372036854775807, 50, 5},
+			"":                                     {"249", 50, 1, 50, 5},
+			"?page=2":                              {"199", 50, 2, 50, 5},
+			"?per_page=200":                        {"249", 200, 1, 200, 2},
+			"?per_page=500&page=2":                 {"49", 50, 2, 200, 2},
+			"?page=6":                              {"", 0, 6, 50, 5},
+			"?page=0&per_page=-1":                  {"249", 50, 1, 50, 5},
+			"?page=x&per_page=":                    {"249", 50, 1, 50, 5},
+			fmt.Sprint("?page=", math.MaxInt):      {"", 0, math.MaxInt, 50, 5},
+			fmt.Sprint("?page=", math.MaxInt/25+2): {"", 0, math.MaxInt/25 + 2, 50, 5}, // times 50 is 52, if it overflows
 		} {
 			got := c.send(t.Context(), http.MethodGet, "/offers"+query)
 			var page struct {
@@ -274,7 +276,7 @@ func TestFaults(t *testing.T) {
 		assert.False(t, confirmed)
 
 		got, confirmed = confirm(sparklooptest.Reset())
-		require.ErrorIs(t, got.err, syscall.ECONNRESET)
+		require.ErrorIs(t, got.err, sparklooptest.ErrReset)
 		assert.False(t, confirmed)
 
 		got, confirmed = confirm(sparklooptest.LostAnswer())
@@ -426,7 +428,59 @@ func TestStart(t *testing.T) {
 	_, err = c.Conversions.Confirm(t.Context(), tr)
 	require.Error(t, err, "nobody is there any more")
 	_, err = s.Client().Conversions.Confirm(t.Context(), tr)
-	require.ErrorIs(t, err, syscall.ECONNREFUSED, "in memory neither")
+	require.ErrorIs(t, err, sparklooptest.ErrRefused, "in memory neither")
+}
+
+// A database outlives the server: its next run must not meet the ids of this one.
+func TestSubmissionsOfTwoServersDiffer(t *testing.T) {
+	t.Parallel()
+	seen := make(map[string]bool)
+	for range 3 {
+		s := sparklooptest.NewServer(t)
+		for range 200 {
+			_, tr := s.Click("", "")
+			require.Regexp(t, `^submission_[0-9a-f]{16}$`, tr.Submission)
+			require.False(t, seen[tr.Submission])
+			seen[tr.Submission] = true
+		}
+	}
+}
+
+func TestServedByAnotherProgram(t *testing.T) {
+	t.Parallel()
+	s := sparklooptest.New()
+	defer s.Close()
+	outer := httptest.NewServer(s)
+	defer outer.Close()
+	c, err := sparkloop.New(sparklooptest.APIKey, sparkloop.WithBaseURL(outer.URL+"/v2"), sparkloop.WithBackoff(time.Millisecond, time.Millisecond))
+	require.NoError(t, err)
+	_, tr := s.Click("", "")
+	s.Fail(sparklooptest.LostAnswer(), 1)
+	confirmation, err := c.Conversions.Confirm(t.Context(), tr)
+	require.NoError(t, err)
+	assert.True(t, confirmation.AlreadyConfirmed)
+	assert.Panics(t, func() { s.Click("x", "") })
+}
+
+func TestURLAfterClose(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]bool{"opened before": true, "first asked for then": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := sparklooptest.NewServer(t)
+			before := ""
+			if open {
+				before = s.URL()
+			}
+			s.Close()
+			assert.Regexp(t, `^http://127\.0\.0\.1:\d+/api/v2$`, s.URL())
+			if open {
+				assert.Equal(t, before, s.URL())
+			}
+			_, err := http.Get(s.URL()) //nolint:noctx,bodyclose // there is no answer
+			require.Error(t, err)
+		})
+	}
 }
 
 func TestATestsServerEndsWithIt(t *testing.T) { //nolint:tparallel // the inner one must end first
@@ -434,7 +488,7 @@ func TestATestsServerEndsWithIt(t *testing.T) { //nolint:tparallel // the inner 
 	var s *sparklooptest.Server
 	t.Run("inner", func(t *testing.T) { s = sparklooptest.NewServer(t) })
 	_, err := s.Client().Offers.List(t.Context(), sparkloop.ListOffersParams{})
-	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	require.ErrorIs(t, err, sparklooptest.ErrRefused)
 }
 
 // fatal is a test that notes how it failed.
@@ -467,14 +521,14 @@ func Example() {
 	client := api.Client()
 
 	redirect, tracking := api.Click("", "https://shop.example/signup?utm_source=news")
-	fmt.Println(redirect)
+	fmt.Println(strings.ReplaceAll(redirect, tracking.Submission, "submission_..."))
 
 	api.Fail(sparklooptest.LostAnswer(), 1)
 	confirmation, err := client.Conversions.Confirm(context.Background(), tracking)
 	fmt.Println(confirmation.AlreadyConfirmed, err)
 	fmt.Println(api.Confirmed(tracking), len(api.Requests()))
 	// Output:
-	// https://shop.example/signup?utm_source=news&submission=submission_3c6ef362&offer=offer_1234abcd
+	// https://shop.example/signup?utm_source=news&submission=submission_...&offer=offer_1234abcd
 	// true <nil>
 	// true 2
 }

@@ -2,6 +2,8 @@ package sparklooptest
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -14,9 +16,9 @@ import (
 
 // submission is a click on an offer.
 type submission struct {
-	offer     string
+	tracking  sparkloop.Tracking
 	clicked   time.Time
-	confirmed bool
+	confirmed time.Time // zero until then
 }
 
 // lifetime is for how long after the click a confirmation is taken.
@@ -61,7 +63,7 @@ func (s *Server) AddOffer(o sparkloop.Offer) sparkloop.Offer {
 // Click is a reader's click on an offer, "" for the first one. It returns where
 // SparkLoop sends the browser: landing, or the offer's own address if that is
 // "", with the two parameters added; and the tracking that is to be confirmed,
-// captured at the server's time. An unknown offer or an address that is no URL
+// captured at the server's time. The submission's id is random. An unknown offer or an address that is no URL
 // fails.
 func (s *Server) Click(offer, landing string) (redirectURL string, t sparkloop.Tracking) {
 	s.mu.Lock()
@@ -82,15 +84,27 @@ func (s *Server) Click(offer, landing string) (redirectURL string, t sparkloop.T
 		s.fatalf("Click: %v", err)
 		return "", t
 	}
-	s.clicks++
-	id := fmt.Sprintf("submission_%08x", scatter(s.clicks))
 	now := s.now()
-	s.submissions[id] = &submission{offer: offer, clicked: now}
+	t = sparkloop.Tracking{Offer: offer, Submission: newSubmission(), CapturedAt: now.UTC().Truncate(time.Second)}
+	s.add(&submission{tracking: t, clicked: now})
 	if u.RawQuery != "" {
 		u.RawQuery += "&"
 	}
-	u.RawQuery += "submission=" + id + "&offer=" + offer
-	return u.String(), sparkloop.Tracking{Offer: offer, Submission: id, CapturedAt: now.UTC().Truncate(time.Second)}
+	u.RawQuery += "submission=" + t.Submission + "&offer=" + offer
+	return u.String(), t
+}
+
+// newSubmission returns an id that no other server has used: a database that
+// outlives the server may know the ids of earlier runs.
+func newSubmission() string {
+	var id [8]byte
+	rand.Read(id[:]) //nolint:errcheck // it never fails
+	return "submission_" + hex.EncodeToString(id[:])
+}
+
+func (s *Server) add(sub *submission) {
+	s.submissions[sub.tracking.Submission] = sub
+	s.clicks = append(s.clicks, sub)
 }
 
 // scatter makes ids of a counter that look like ids; no two are the same.
@@ -105,7 +119,7 @@ func (s *Server) Confirmed(t sparkloop.Tracking) bool {
 
 func (s *Server) confirmed(t sparkloop.Tracking) bool {
 	sub := s.submissions[t.Submission]
-	return sub != nil && sub.offer == t.Offer && sub.confirmed
+	return sub != nil && sub.tracking.Offer == t.Offer && !sub.confirmed.IsZero()
 }
 
 // WaitConfirmed returns nil once the conversion is confirmed, or an error that

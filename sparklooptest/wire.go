@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -72,7 +71,7 @@ func (t inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	select {
 	case <-t.s.stopped:
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errRefused}
 	default:
 	}
 	defer readable(r.Body).Close()
@@ -81,7 +80,7 @@ func (t inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
 	case e.stop != nil:
 		return nil, e.stop
 	case e.fault.kind == reset:
-		return nil, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
+		return nil, &net.OpError{Op: "read", Net: "tcp", Err: errReset}
 	case e.fault.kind == lost:
 		return nil, io.ErrUnexpectedEOF
 	}
@@ -134,8 +133,9 @@ var blank = bytes.Repeat([]byte(" "), 32<<10)
 
 func (spaces) Read(p []byte) (int, error) { return copy(p, blank), nil }
 
-// overSocket is the API on a real connection.
-func (s *Server) overSocket(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP serves the API, for a program with an address of its own. Faults that
+// break connections need one that can be hijacked, as HTTP/1 has.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := s.exchange(r.Context(), r)
 	if e.stop != nil || e.fault.kind == reset || e.fault.kind == lost {
 		hangUp(w, e.fault.kind == reset)

@@ -36,8 +36,10 @@ func TestAJournalLineCutByACrashCostsOneRepeatedCall(t *testing.T) {
 func TestATrialAtAnotherAPIDoesNotCount(t *testing.T) {
 	t.Parallel()
 	staging, live := sparklooptest.NewServer(t), sparklooptest.NewServer(t)
-	_, rows := clicks(staging, 2)
-	ts, _ := clicks(live, 2) // the ids are the same
+	ts, rows := clicks(staging, 2)
+	for _, tracking := range ts {
+		live.AddSubmission(sparklooptest.Submission{Tracking: tracking})
+	}
 	d := newDesk(t, staging)
 	require.Equal(t, exitDone, d.list(t.Context(), rows...).code)
 	d.env["SPARKLOOP_BASE_URL"] = live.URL()

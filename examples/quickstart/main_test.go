@@ -13,13 +13,15 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// What changes from run to run: the port, the day, and the time that it takes.
+// What changes from run to run: the port, the day, the submissions, and the time
+// that it takes.
 var varying = []struct {
 	what *regexp.Regexp
 	to   string
 }{
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:PORT"},
 	{regexp.MustCompile(`\d+ \w+ \d{4}, 45 days`), "DAY, 45 days"},
+	{regexp.MustCompile(`submission_[0-9a-f]{16}`), "submission_ID"},
 	{regexp.MustCompile(`took \d+ ms`), "took N ms"},
 }
 

@@ -1,0 +1,7 @@
+package sparklooptest
+
+// What a broken connection fails with, on the system at hand.
+const (
+	ErrRefused = errRefused
+	ErrReset   = errReset
+)

@@ -1,0 +1,57 @@
+package sparklooptest
+
+import (
+	"slices"
+	"time"
+
+	"github.com/sparkloop-go/sparkloop"
+)
+
+// Submission is a click and whether it was confirmed.
+type Submission struct {
+	Tracking    sparkloop.Tracking // CapturedAt is the time of the click
+	ConfirmedAt time.Time          // zero until then
+}
+
+// AddSubmission adds a click with an ID of your choice, for example from a file
+// or from another server. Without CapturedAt the click is at the server's time.
+// An invalid or a known submission, or an unknown offer, fails.
+func (s *Server) AddSubmission(sub Submission) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := sub.Tracking
+	switch err := t.Validate(); {
+	case err != nil:
+		s.fatalf("AddSubmission: %v", err)
+		return
+	case s.offer(t.Offer) == nil:
+		s.fatalf("AddSubmission: there is no offer %q", t.Offer)
+		return
+	case s.submissions[t.Submission] != nil:
+		s.fatalf("AddSubmission: there is a submission %s", t.Submission)
+		return
+	}
+	if t.CapturedAt.IsZero() {
+		t.CapturedAt = s.now().UTC().Truncate(time.Second)
+	}
+	s.add(&submission{tracking: t, clicked: t.CapturedAt, confirmed: sub.ConfirmedAt})
+}
+
+// Submissions returns all clicks, in the order in which the server got them.
+func (s *Server) Submissions() []Submission {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]Submission, len(s.clicks))
+	for i, c := range s.clicks {
+		all[i] = Submission{Tracking: c.tracking, ConfirmedAt: c.confirmed}
+	}
+	return all
+}
+
+// Offers returns all offers, in the order in which they were added. It is no
+// request: no fault and no limit affects it.
+func (s *Server) Offers() []sparkloop.Offer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.offers)
+}
