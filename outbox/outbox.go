@@ -161,6 +161,16 @@ type Stats struct {
 	ConfirmedByHour [24]int `json:"confirmed_by_hour"`
 }
 
+// Delivered counts what one process delivered since it opened the queue. Each
+// count only grows, and starts at 0 after a restart. Both engines return it from
+// their method of this name.
+type Delivered struct {
+	Confirmed int64 // became Confirmed
+	Dead      int64 // became Dead
+	Expired   int64 // became Expired
+	Retried   int64 // failed attempts after which the conversion stayed Pending
+}
+
 // Options are settings of both engines. A zero value means the default; a value
 // that makes no sense is an error from Open.
 type Options struct {

@@ -180,6 +180,10 @@ func (o *Outbox) start(ctx context.Context, pollOnly bool) (err error) {
 // tries each call once.
 func (o *Outbox) Client() *sparkloop.Client { return o.policy.Client() }
 
+// Delivered counts what this process has delivered since Open. It reads no
+// database. Add up the counts of all processes.
+func (o *Outbox) Delivered() outbox.Delivered { return o.policy.Delivered() }
+
 // breakOff is how long Close waits at most, after its context has ended, for the
 // conversions under way to be given back.
 const breakOff = 5 * time.Second

@@ -137,6 +137,10 @@ func open(ctx context.Context, db *database, c *sparkloop.Client, o outbox.Optio
 // limit. It does not retry: use [sparkloop.Client.With] for that.
 func (q *Outbox) Client() *sparkloop.Client { return q.policy.Client() }
 
+// Delivered counts what this process has delivered since Open. It reads no
+// database. Add up the counts of all processes.
+func (q *Outbox) Delivered() outbox.Delivered { return q.policy.Delivered() }
+
 // Close implements [outbox.Queue].
 func (q *Outbox) Close(ctx context.Context) error {
 	q.stop()

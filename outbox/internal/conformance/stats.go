@@ -18,6 +18,7 @@ func counting() []story {
 		{"StatsCountEachState", statsCount},
 		{"StatsCountConfirmationsByTheHour", statsByHour},
 		{"StatsNameTheOldestPending", statsOldest},
+		{"DeliveredCountsOneProcess", deliveredCounts},
 		{"ListBeginsWithTheLastEnqueued", listOrder},
 		{"ListCanBeLeftEarly", listLeftEarly},
 		{"LookupGoesByTheIds", lookup},
@@ -65,6 +66,22 @@ func statsCount(w *world) {
 	s = p.stats()
 	assert.Equal(w.t, all[outbox.Expired].FinishedAt, s.LastDied)
 	assert.Equal(w.t, []int{1, 2, 0, 1, 0}, []int{s.Pending, s.Confirmed, s.Dead, s.Expired, s.Swept})
+}
+
+func deliveredCounts(w *world) {
+	p, web := w.open(patient()), w.open(outbox.Options{Workers: -1})
+	assert.Zero(w.t, p.Delivered())
+	w.each(p)
+	want := outbox.Delivered{Confirmed: 1, Dead: 1, Expired: 1, Retried: 1}
+	w.until("all are counted", func() bool { return p.Delivered() == want })
+	n, err := p.RedriveAll(w.ctx(), outbox.Dead)
+	require.NoError(w.t, err)
+	assert.Equal(w.t, 1, n)
+	want.Confirmed++
+	w.until("a redriven one counts again", func() bool { return p.Delivered() == want })
+	assert.Zero(w.t, web.Delivered(), "a process that delivers nothing")
+	again := w.open(patient())
+	assert.Zero(w.t, again.Delivered(), "a process that has just started")
 }
 
 func statsByHour(w *world) {

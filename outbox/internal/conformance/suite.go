@@ -40,6 +40,7 @@ type Database interface {
 type Queue interface {
 	outbox.Queue
 	Client() *sparkloop.Client
+	Delivered() outbox.Delivered
 }
 
 // Fault makes each write fail, for all processes, from Begin to End.

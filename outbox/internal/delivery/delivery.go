@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/sparkloop-go/sparkloop"
@@ -22,6 +23,8 @@ type Policy struct {
 	o      outbox.Options
 	row    Row
 	gate   *gate
+
+	count struct{ confirmed, dead, expired, retried atomic.Int64 }
 }
 
 // New returns the policy for a client, for Options that Complete has seen and
@@ -48,6 +51,14 @@ func New(c *sparkloop.Client, o outbox.Options, row Row) (*Policy, error) {
 
 // Client sends each request through the queue's limit, and never twice.
 func (p *Policy) Client() *sparkloop.Client { return p.client }
+
+// Delivered counts the verdicts that Stored was called with.
+func (p *Policy) Delivered() outbox.Delivered {
+	return outbox.Delivered{
+		Confirmed: p.count.confirmed.Load(), Dead: p.count.dead.Load(),
+		Expired: p.count.expired.Load(), Retried: p.count.retried.Load(),
+	}
+}
 
 // Verdict is what Deliver has found out about an entry.
 type Verdict struct {
@@ -136,14 +147,20 @@ func (p *Policy) Deliver(ctx context.Context, e outbox.Entry) Verdict {
 	return v
 }
 
-// Stored tells the logger and the hooks about a verdict, once it is in the
-// database.
+// Stored counts a verdict and tells the logger and the hooks, once the verdict
+// is in the database.
 func (p *Policy) Stored(ctx context.Context, e outbox.Entry) {
 	hook, level, text := p.o.OnDead, slog.LevelWarn, "sparkloop outbox: a conversion is "+string(e.State)
 	switch e.State {
 	case outbox.Confirmed:
+		p.count.confirmed.Add(1)
 		hook, level = p.o.OnConfirmed, slog.LevelDebug
+	case outbox.Dead:
+		p.count.dead.Add(1)
+	case outbox.Expired:
+		p.count.expired.Add(1)
 	case outbox.Pending:
+		p.count.retried.Add(1)
 		hook, level, text = nil, slog.LevelDebug, "sparkloop outbox: a conversion is to be tried again"
 	}
 	p.o.Logger.LogAttrs(ctx, level, text, slog.Int64("id", e.ID), slog.String("conversion", e.Tracking.Key()),

@@ -177,14 +177,21 @@ func TestStoredTellsTheLogAndTheHooks(t *testing.T) {
 			panic("the hook's own")
 		}
 	}
+	quiet := process(t, new(memory), sparklooptest.NewServer(t).Client(), outbox.Options{Logger: quiet})
 	p := process(t, new(memory), sparklooptest.NewServer(t).Client(), outbox.Options{
 		Logger: slog.New(slog.NewTextHandler(&log, nil)), OnConfirmed: hook("OnConfirmed"), OnDead: hook("OnDead"),
 	})
-	for _, state := range []outbox.State{outbox.Pending, outbox.Confirmed, outbox.Dead, outbox.Expired} {
+	assert.Zero(t, p.Delivered())
+	for n, state := range []outbox.State{outbox.Pending, outbox.Confirmed, outbox.Dead, outbox.Expired} {
 		e := entry(7, sparkloop.Tracking{Offer: "offer_x", Submission: "submission_y"})
 		e.State, e.Reason, e.Attempts = state, "because", 3
 		p.Stored(t.Context(), e)
+		for range n {
+			quiet.Stored(t.Context(), e)
+		}
 	}
+	assert.Equal(t, outbox.Delivered{Confirmed: 1, Dead: 1, Expired: 1, Retried: 1}, p.Delivered(), "also if a hook panics")
+	assert.Equal(t, outbox.Delivered{Confirmed: 1, Dead: 2, Expired: 3}, quiet.Delivered())
 	assert.Equal(t, []string{"OnConfirmed confirmed", "OnDead dead", "OnDead expired"}, told)
 	assert.Contains(t, log.String(), `level=WARN msg="sparkloop outbox: a conversion is dead" id=7 conversion=offer_x/submission_y attempts=3 reason=because`)
 	assert.Equal(t, 2, strings.Count(log.String(), "level=WARN"))
