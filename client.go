@@ -78,6 +78,7 @@ func build(cfg config, opts []Option) (*Client, error) {
 		Key:       cfg.transport.Key,
 		Timeout:   cfg.timeout,
 	}
+	a.Tracer, _ = cfg.transport.Client.Transport.(api.Tracer)
 	return &Client{
 		Offers:      &OffersService{api: a},
 		Conversions: &ConversionsService{api: a},

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/sparkloop-go/sparkloop/internal/endpoint"
@@ -20,6 +21,40 @@ type API struct {
 	Transport *transport.Transport
 	Key       transport.Key
 	Timeout   time.Duration // for a call whose context has no deadline
+	Tracer    Tracer        // nil: none
+}
+
+// Tracer is an [http.RoundTripper] that also sees where a call begins and ends,
+// which may have several requests. It uses no type of ours, so that a module
+// that implements it works with every version of this one.
+type Tracer interface {
+	// TraceCall is called before a call, with its [Operation]. The context that
+	// it returns is the one of all requests of the call. end is called after
+	// the call, with "" for a success or else with a short name of the failure.
+	TraceCall(ctx context.Context, operation string) (traced context.Context, end func(failure string))
+}
+
+// The operations of the API.
+const (
+	Confirm    = "confirm"
+	GetOffer   = "get_offer"
+	ListOffers = "list_offers"
+)
+
+// Operation names what a request asks for, or returns "" for a request that no
+// Call sends. Its path may begin with that of any base.
+func Operation(method, path string) string {
+	part := strings.Split(path, "/")
+	n := len(part)
+	switch {
+	case method == http.MethodPost && n >= 5 && part[n-5] == "offers" && part[n-3] == "submissions":
+		return Confirm
+	case method == http.MethodGet && n >= 2 && part[n-2] == "offers":
+		return GetOffer
+	case method == http.MethodGet && part[n-1] == "offers":
+		return ListOffers
+	}
+	return ""
 }
 
 // Call is one call of the API. Its ids are valid.
@@ -35,6 +70,16 @@ func (c *Call) method() string {
 		return http.MethodPost
 	}
 	return http.MethodGet
+}
+
+func (c *Call) operation() string {
+	switch {
+	case c.Submission != "":
+		return Confirm
+	case c.Offer != "":
+		return GetOffer
+	}
+	return ListOffers
 }
 
 // url is where the call goes in one form of its endpoint.
@@ -61,6 +106,22 @@ func (a *API) Do(ctx context.Context, c Call) *Failure {
 	if ctx == nil {
 		return &Failure{Method: c.method(), Cause: errors.New("the context is nil")}
 	}
+	if a.Tracer != nil {
+		return a.traced(ctx, c)
+	}
+	return a.do(ctx, c)
+}
+
+func (a *API) traced(ctx context.Context, c Call) *Failure {
+	failure := "panic"
+	ctx, end := a.Tracer.TraceCall(ctx, c.operation())
+	defer func() { end(failure) }()
+	failed := a.do(ctx, c)
+	failure = failed.name()
+	return failed
+}
+
+func (a *API) do(ctx context.Context, c Call) *Failure {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, a.Timeout)

@@ -2,11 +2,13 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -56,6 +58,41 @@ type Failure struct {
 	Detail string // our own words on it
 	Cause  error  // the network's, the context's or the limiter's error
 	Final  bool   // the API's last word on this call
+}
+
+// name is a short name of the failure, for tracing: "" for none, and for a
+// conversion that counted before.
+func (f *Failure) name() string {
+	if f == nil {
+		return ""
+	}
+	switch f.Kind {
+	case AlreadyConfirmed:
+		return ""
+	case Unauthorized:
+		return "unauthorized"
+	case OfferNotFound:
+		return "offer_not_found"
+	case SubmissionNotFound:
+		return "submission_not_found"
+	case NotActionOffer:
+		return "not_action_offer"
+	case RateLimited:
+		return "rate_limited"
+	case EndpointNotFound:
+		return "endpoint_not_found"
+	case UnexpectedResponse:
+		return "unexpected_response"
+	}
+	switch {
+	case errors.Is(f.Cause, context.Canceled):
+		return "canceled"
+	case errors.Is(f.Cause, context.DeadlineExceeded):
+		return "timeout"
+	case f.StatusCode != 0:
+		return strconv.Itoa(f.StatusCode)
+	}
+	return "no_answer"
 }
 
 // keep takes over the answer that another form gave before, if this failure has
