@@ -12,7 +12,7 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/internal/pgtest"
 	"github.com/sparkloop-go/sparkloop/outbox"
-	"github.com/sparkloop-go/sparkloop/outbox/internal/chaos"
+	"github.com/sparkloop-go/sparkloop/outbox/internal/outboxtest/chaos"
 )
 
 // engine is what the chaos stories need of this one.

@@ -116,7 +116,7 @@ func (o *Outbox) store(ctx context.Context, db execer, t sparkloop.Tracking, met
 }
 
 // Missing is for the policy's sweep.
-func (s sweeper) Missing(ctx context.Context, ts []sparkloop.Tracking) ([]sparkloop.Tracking, error) {
+func (s chores) Missing(ctx context.Context, ts []sparkloop.Tracking) ([]sparkloop.Tracking, error) {
 	byKey := make(map[string]sparkloop.Tracking, len(ts))
 	keys := make([]string, len(ts))
 	for i, t := range ts {
@@ -141,7 +141,7 @@ func (s sweeper) Missing(ctx context.Context, ts []sparkloop.Tracking) ([]sparkl
 // Sweep is for the policy's sweep. It stores one at a time: a transaction with
 // several could meet a caller's that has the same ones in another order, and
 // PostgreSQL would end one of the two.
-func (s sweeper) Sweep(ctx context.Context, ts []sparkloop.Tracking) (swept int, err error) {
+func (s chores) Sweep(ctx context.Context, ts []sparkloop.Tracking) (swept int, err error) {
 	for _, t := range ts {
 		n, err := s.store(ctx, bounded{s.pool}, t, `{"`+sweptKey+`": true}`)
 		if err != nil {

@@ -5,7 +5,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/sparkloop-go/sparkloop/outbox/internal/chaos"
+	"github.com/sparkloop-go/sparkloop/outbox/internal/outboxtest/chaos"
 )
 
 // TestMain lets more tests run at once than there are processors: most of their

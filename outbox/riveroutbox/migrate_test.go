@@ -112,7 +112,7 @@ func TestMigrationSQLInALockedDownDatabase(t *testing.T) {
 		reaches(t, box, swept, outbox.Confirmed)
 	}
 	require.NoError(t, errors.Join(box.due(t.Context()), box.rescue(t.Context()), box.makeDue(t.Context())))
-	require.NoError(t, sweeper{box}.Tidy(t.Context(), time.Now(), time.Now()))
+	require.NoError(t, chores{box}.Tidy(t.Context(), time.Now(), time.Now()))
 	openBox(t, app, api.Client(), quick()) // there is nothing to migrate
 }
 

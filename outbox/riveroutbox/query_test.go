@@ -92,7 +92,7 @@ func TestTidyByOptionsNow(t *testing.T) {
 	exec(t, pool, `UPDATE {schema}.river_job SET state = 'completed', finalized_at = $1::timestamptz WHERE id = 2`, now.Add(-59*day))
 	exec(t, pool, `UPDATE {schema}.river_job SET state = 'cancelled', finalized_at = $1::timestamptz WHERE id = 3`, now.Add(-999*day))
 	exec(t, pool, `UPDATE {schema}.river_job SET state = 'scheduled', scheduled_at = $1::timestamptz WHERE id = 4`, now.Add(2*day))
-	require.NoError(t, sweeper{box}.Tidy(ctx, now.Add(-60*day), now.Add(3*day)))
+	require.NoError(t, chores{box}.Tidy(ctx, now.Add(-60*day), now.Add(3*day)))
 	s, err := box.Stats(ctx)
 	require.NoError(t, err)
 	assert.WithinDuration(t, now, s.Time, time.Millisecond)
@@ -100,7 +100,7 @@ func TestTidyByOptionsNow(t *testing.T) {
 	assert.Equal(t, 1, s.Dead, "which stay for ever")
 	assert.Zero(t, s.ConfirmedByHour)
 	assert.Equal(t, "scheduled", one[string](t, pool, `SELECT state::text FROM {schema}.river_job WHERE id = 4`))
-	require.NoError(t, sweeper{box}.Tidy(ctx, now.Add(-60*day), now.Add(day)))
+	require.NoError(t, chores{box}.Tidy(ctx, now.Add(-60*day), now.Add(day)))
 	assert.Equal(t, "available", one[string](t, pool, `SELECT state::text FROM {schema}.river_job WHERE id = 4`))
 	assert.WithinDuration(t, now, one[time.Time](t, pool, `SELECT scheduled_at FROM {schema}.river_job WHERE id = 4`), time.Millisecond)
 }
@@ -117,7 +117,7 @@ func TestTidyInBatches(t *testing.T) {
 		FROM generate_series(1, 2100)`
 	exec(t, pool, many, "scheduled", nil)
 	exec(t, pool, many, "completed", time.Now().Add(-99*day))
-	require.NoError(t, sweeper{box}.Tidy(t.Context(), time.Now().Add(-60*day), time.Now().Add(-day)))
+	require.NoError(t, chores{box}.Tidy(t.Context(), time.Now().Add(-60*day), time.Now().Add(-day)))
 	assert.Equal(t, 2100, one[int](t, pool, `SELECT count(*) FROM {schema}.river_job WHERE state = 'available' AND scheduled_at <= now()`))
 	assert.Zero(t, one[int](t, pool, `SELECT count(*) FROM {schema}.river_job WHERE state <> 'available'`))
 }

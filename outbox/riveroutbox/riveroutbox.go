@@ -172,7 +172,7 @@ func (o *Outbox) start(ctx context.Context, pollOnly bool) (err error) {
 	background, relax := context.WithCancel(run)
 	o.relax = relax
 	o.running.Go(func() { o.upkeep(background) })
-	o.running.Go(func() { o.policy.Background(background, sweeper{o}) })
+	o.running.Go(func() { o.policy.Background(background, chores{o}) })
 	return nil
 }
 

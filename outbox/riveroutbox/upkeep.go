@@ -106,13 +106,13 @@ func (o *Outbox) makeDue(ctx context.Context) error {
 	return err
 }
 
-// sweeper is what the policy's background work needs of an engine.
-type sweeper struct{ *Outbox }
+// chores is what the policy's background work needs of an engine.
+type chores struct{ *Outbox }
 
 // Tidy deletes what was confirmed long ago, and makes due what a wrong clock has
 // put off. What is due by the database's clock is left alone, or a batch would find
 // the same rows for ever. See delivery.Engine.
-func (s sweeper) Tidy(ctx context.Context, confirmedBefore, horizon time.Time) error {
+func (s chores) Tidy(ctx context.Context, confirmedBefore, horizon time.Time) error {
 	if err := s.inBatches(ctx, `
 		DELETE FROM {schema}.river_job
 		WHERE id IN (
@@ -129,7 +129,7 @@ func (s sweeper) Tidy(ctx context.Context, confirmedBefore, horizon time.Time) e
 
 // inBatches repeats a statement, whose second argument is how many rows it may
 // change, until there are no more.
-func (s sweeper) inBatches(ctx context.Context, statement string, first any, rest ...any) error {
+func (s chores) inBatches(ctx context.Context, statement string, first any, rest ...any) error {
 	const batch = 1000
 	args := append([]any{first, batch}, rest...)
 	for {

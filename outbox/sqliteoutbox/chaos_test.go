@@ -15,7 +15,7 @@ import (
 
 	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/outbox"
-	"github.com/sparkloop-go/sparkloop/outbox/internal/chaos"
+	"github.com/sparkloop-go/sparkloop/outbox/internal/outboxtest/chaos"
 	"github.com/sparkloop-go/sparkloop/outbox/sqliteoutbox"
 )
 

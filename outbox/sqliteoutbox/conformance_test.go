@@ -16,7 +16,7 @@ import (
 
 	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/outbox"
-	"github.com/sparkloop-go/sparkloop/outbox/internal/conformance"
+	"github.com/sparkloop-go/sparkloop/outbox/internal/outboxtest/conformance"
 	"github.com/sparkloop-go/sparkloop/outbox/sqliteoutbox"
 )
 

@@ -135,7 +135,7 @@ func at(milliseconds int64) time.Time {
 	return time.UnixMilli(milliseconds).UTC()
 }
 
-// row is the queue's shared row, see delivery.Row. The common clock is the
+// row is the queue's shared row, see delivery.SharedState. The common clock is the
 // machine's.
 type row struct{ db *database }
 

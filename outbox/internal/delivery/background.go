@@ -108,7 +108,7 @@ func (p *Policy) sweep(ctx context.Context, engine Engine, first bool) error {
 	if err != nil {
 		return err
 	}
-	return update(ctx, p.row, func(s *shared, _ time.Time) bool {
+	return update(ctx, p.row, func(s *state, _ time.Time) bool {
 		s.Swept = began.Unix()
 		return true
 	})

@@ -106,7 +106,7 @@ func order(n int) sparkloop.Tracking {
 }
 
 // background runs a process's Background until the test ends.
-func background(t *testing.T, row delivery.Row, k *keeper, o outbox.Options) {
+func background(t *testing.T, row delivery.SharedState, k *keeper, o outbox.Options) {
 	t.Helper()
 	p := process(t, row, sparklooptest.NewServer(t).Client(), o)
 	ctx, cancel := context.WithCancel(t.Context())

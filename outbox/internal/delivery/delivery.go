@@ -21,7 +21,7 @@ import (
 type Policy struct {
 	client *sparkloop.Client
 	o      outbox.Options
-	row    Row
+	row    SharedState
 	gate   *gate
 
 	count struct{ confirmed, dead, expired, retried atomic.Int64 }
@@ -29,7 +29,7 @@ type Policy struct {
 
 // New returns the policy for a client, for Options that Complete has seen and
 // for the row that all processes of the queue share. It sends nothing.
-func New(c *sparkloop.Client, o outbox.Options, row Row) (*Policy, error) {
+func New(c *sparkloop.Client, o outbox.Options, row SharedState) (*Policy, error) {
 	if c == nil {
 		return nil, errors.New("the client is nil")
 	}
@@ -213,7 +213,7 @@ func judged(err error) bool {
 // unsent says whether an error means that no request was made.
 func unsent(err error) bool {
 	var e *sparkloop.Error
-	var ours *sharedError
+	var ours *stateError
 	return errors.As(err, &ours) || errors.Is(err, sparkloop.ErrRateLimited) && errors.As(err, &e) && e.StatusCode == 0
 }
 

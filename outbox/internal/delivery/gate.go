@@ -32,9 +32,9 @@ type pause struct {
 
 // gate decides whether a conversion may be sent: always, but for a pause, in
 // which one at a time is let through to see whether it is over. A pause is in
-// the shared row, for all processes, or, after a 401, in this one alone.
+// the shared state, for all processes, or, after a 401, in this one alone.
 type gate struct {
-	row      Row
+	row      SharedState
 	now      func() time.Time
 	retryMin time.Duration
 	retryMax time.Duration
@@ -67,7 +67,7 @@ func (g *gate) enter(ctx context.Context) (p pass, ok bool, err error) {
 	if err != nil || s.Pause == nil {
 		return p, err == nil, err
 	}
-	err = update(ctx, g.row, func(s *shared, _ time.Time) bool {
+	err = update(ctx, g.row, func(s *state, _ time.Time) bool {
 		p.probesShared = s.Pause != nil && g.wait(s.Pause, now) <= 0
 		ok = s.Pause == nil || p.probesShared
 		if p.probesShared {
@@ -114,7 +114,7 @@ func (g *gate) answered(ctx context.Context, p pass) (ended *pause) {
 		return ended
 	}
 	var common *pause
-	err := update(ctx, g.row, func(s *shared, _ time.Time) bool {
+	err := update(ctx, g.row, func(s *state, _ time.Time) bool {
 		common, s.Pause = s.Pause, nil
 		return common != nil
 	})
@@ -151,7 +151,7 @@ func (g *gate) failed(ctx context.Context, p pass, key, class, reason string) (b
 		return began
 	}
 	var changed bool
-	err := update(ctx, g.row, func(s *shared, _ time.Time) bool {
+	err := update(ctx, g.row, func(s *state, _ time.Time) bool {
 		changed = false
 		switch {
 		case class == unauthorized:

@@ -16,7 +16,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// memory is a shared row without a database.
+// memory is a shared state without a database.
 type memory struct {
 	mu       sync.Mutex
 	text     string
@@ -54,7 +54,7 @@ func (m *memory) fail(err error) {
 }
 
 // process is one process's policy on a row.
-func process(t *testing.T, row delivery.Row, c *sparkloop.Client, o outbox.Options) *delivery.Policy {
+func process(t *testing.T, row delivery.SharedState, c *sparkloop.Client, o outbox.Options) *delivery.Policy {
 	t.Helper()
 	o, err := delivery.Complete(o)
 	require.NoError(t, err)

@@ -12,7 +12,7 @@ import (
 // n, so that no window holds more than n as SparkLoop counts, a crash or a restart
 // in between or not. See internal/pacing for the tolerance.
 type limiter struct {
-	row   Row
+	row   SharedState
 	every time.Duration // between two slots
 	late  time.Duration // by which a slot may be used late
 	most  time.Duration // by which the row may lie ahead; more is a clock that was wrong
@@ -27,7 +27,7 @@ const (
 	setBack = 5 * time.Second
 )
 
-func newLimiter(row Row, requests int, window time.Duration) *limiter {
+func newLimiter(row SharedState, requests int, window time.Duration) *limiter {
 	tolerance := min(time.Second, window/4)
 	return &limiter{
 		row:   row,
@@ -78,7 +78,7 @@ func (l *limiter) reserve(ctx context.Context) (slot int64, wait time.Duration, 
 		return 0, 0, ctx.Err()
 	}
 	fits := true
-	err = update(ctx, l.row, func(s *shared, now time.Time) bool {
+	err = update(ctx, l.row, func(s *state, now time.Time) bool {
 		at := now.UnixMicro()
 		slot = max(at, s.Next)
 		if l.wrong(s, now) {
@@ -101,7 +101,7 @@ func (l *limiter) reserve(ctx context.Context) (slot int64, wait time.Duration, 
 }
 
 // wrong says whether the clock was ahead when the row was written.
-func (l *limiter) wrong(s *shared, now time.Time) bool {
+func (l *limiter) wrong(s *state, now time.Time) bool {
 	return s.Next > now.Add(l.most).UnixMicro() || s.Set > now.Add(setBack).UnixMicro()
 }
 
@@ -109,7 +109,7 @@ func (l *limiter) wrong(s *shared, now time.Time) bool {
 func (l *limiter) giveBack(ctx context.Context, slot int64) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_ = update(ctx, l.row, func(s *shared, _ time.Time) bool { // else the slot is lost, and nothing more
+	_ = update(ctx, l.row, func(s *state, _ time.Time) bool { // else the slot is lost, and nothing more
 		if s.Next != slot+l.every.Microseconds() {
 			return false
 		}
@@ -123,7 +123,7 @@ func (l *limiter) giveBack(ctx context.Context, slot int64) {
 func (l *limiter) Pause(ctx context.Context, d time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	err := update(ctx, l.row, func(s *shared, now time.Time) bool {
+	err := update(ctx, l.row, func(s *state, now time.Time) bool {
 		until := now.Add(min(d, holdMax)).UnixMicro()
 		wrong := l.wrong(s, now)
 		if !wrong && until <= s.Hold && s.Hold <= now.Add(holdMax).UnixMicro() {

@@ -210,7 +210,7 @@ func TestWithoutItsRowNothingIsSent(t *testing.T) {
 	p := process(t, row, api.Client(sparkloop.WithRateLimit(120, time.Minute)), outbox.Options{})
 	_, tracking := api.Click("", "https://shop.example/")
 	_, err := p.Client().Conversions.Confirm(t.Context(), tracking)
-	require.ErrorContains(t, err, "the queue's shared row: disk on fire")
+	require.ErrorContains(t, err, "the queue's shared state: disk on fire")
 	assert.True(t, sparkloop.Retryable(err))
 	assert.False(t, p.Deliver(t.Context(), entry(1, tracking)).Sent)
 	assert.Empty(t, api.Requests())

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Row is the one row that all processes on a queue share: a text that is read
+// SharedState is a row that all processes of a queue share: a text that is read
 // and replaced whole.
-type Row interface {
+type SharedState interface {
 	// Load returns the text ("" at first), its revision, and the time on the
 	// clock that all processes have in common.
 	Load(ctx context.Context) (text string, revision int64, now time.Time, err error)
@@ -18,9 +18,9 @@ type Row interface {
 	Swap(ctx context.Context, revision int64, text string) (bool, error)
 }
 
-// shared is what stands in the row. Fields may be added, never changed: an
+// state is what stands in the row. Fields may be added, never changed: an
 // older program drops those that it does not know.
-type shared struct {
+type state struct {
 	// Next is the next free slot of the rate limit, Hold until when nobody may
 	// send after a 429, and Set when the two were set: microseconds on the
 	// common clock. An older program leaves Set out.
@@ -35,27 +35,27 @@ type shared struct {
 	Swept int64 `json:"swept,omitempty"`
 }
 
-// sharedError is the database's failure, not SparkLoop's.
-type sharedError struct{ err error }
+// stateError is the database's failure, not SparkLoop's.
+type stateError struct{ err error }
 
-func (e *sharedError) Error() string { return "the queue's shared row: " + e.err.Error() }
-func (e *sharedError) Unwrap() error { return e.err }
+func (e *stateError) Error() string { return "the queue's shared state: " + e.err.Error() }
+func (e *stateError) Unwrap() error { return e.err }
 
-func load(ctx context.Context, r Row) (shared, int64, time.Time, error) {
-	var s shared
+func load(ctx context.Context, r SharedState) (state, int64, time.Time, error) {
+	var s state
 	text, revision, now, err := r.Load(ctx)
 	if err == nil && text != "" {
 		err = json.Unmarshal([]byte(text), &s)
 	}
 	if err != nil {
-		return shared{}, 0, time.Time{}, &sharedError{err}
+		return state{}, 0, time.Time{}, &stateError{err}
 	}
 	return s, revision, now, nil
 }
 
 // update changes the row, again and again until nobody else changed it
 // meanwhile. change returns false to leave it as it is.
-func update(ctx context.Context, r Row, change func(s *shared, now time.Time) bool) error {
+func update(ctx context.Context, r SharedState, change func(s *state, now time.Time) bool) error {
 	for {
 		s, revision, now, err := load(ctx, r)
 		if err != nil {
@@ -66,11 +66,11 @@ func update(ctx context.Context, r Row, change func(s *shared, now time.Time) bo
 		}
 		text, err := json.Marshal(s)
 		if err != nil {
-			return &sharedError{fmt.Errorf("cannot be written: %w", err)}
+			return &stateError{fmt.Errorf("cannot be written: %w", err)}
 		}
 		switch swapped, err := r.Swap(ctx, revision, string(text)); {
 		case err != nil:
-			return &sharedError{err}
+			return &stateError{err}
 		case swapped:
 			return nil
 		case ctx.Err() != nil:
