@@ -1,0 +1,121 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sparkloop-go/sparkloop"
+)
+
+// skewMost is by how much the clock may differ from the server's.
+const skewMost = time.Minute
+
+func (a *app) checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "Check the key, the address, the clock and the offers",
+		Long: `Check whether SparkLoop accepts the key, which published address answers, whether
+the clock is right, and whether there are Action offers. Each failure comes with
+what to do about it. The exit code is 0 only if all is well.
+
+It only reads the list of offers, and never confirms anything.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.check(cmd.Context()) },
+	}
+}
+
+func (a *app) check(ctx context.Context) error {
+	seen := newWitness()
+	client, err := a.client(sparkloop.WithRetries(1), sparkloop.WithHTTPClient(&http.Client{Transport: seen}))
+	if err != nil {
+		return err
+	}
+	var offers []sparkloop.Offer
+	for offer, e := range client.Offers.All(ctx) {
+		if err = e; err != nil {
+			break
+		}
+		offers = append(offers, offer)
+	}
+	r := &findings{table: newTable(a.out)}
+	seen.mu.Lock()
+	defer seen.mu.Unlock()
+	r.key(err)
+	r.address(seen, cmp.Or(a.getenv("SPARKLOOP_BASE_URL"), "https://api.sparkloop.app"), err)
+	r.clock(seen)
+	r.offers(offers, err)
+	r.table.Render()
+	for _, o := range offers {
+		fmt.Fprintf(a.out, "  %s\n", strings.Join([]string{
+			printable(o.UUID, maxID), printable(string(o.ConversionType), maxWord), printable(o.Status, maxWord), printable(o.Name, maxName),
+		}, "  "))
+	}
+	switch {
+	case errors.Is(err, sparkloop.ErrUnauthorized):
+		return &failure{exitUsage, nil}
+	case r.bad:
+		return failed(nil)
+	}
+	return nil
+}
+
+// witness notes the answers to a client's requests.
+type witness struct {
+	next http.RoundTripper
+
+	mu      sync.Mutex
+	sent    int
+	answers []answer
+}
+
+type answer struct {
+	base   string // the request's address up to the resource
+	status int
+	json   bool
+	date   time.Time // the server's, zero if it gave none
+	at     time.Time // ours, in the middle of the exchange
+}
+
+func newWitness() *witness {
+	return &witness{next: &http.Transport{
+		Proxy: func(r *http.Request) (*url.URL, error) {
+			if r.URL.Scheme == "http" {
+				return nil, nil //nolint:nilnil // the key does not go to a proxy in clear
+			}
+			return http.ProxyFromEnvironment(r)
+		},
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: 15 * time.Second,
+		ForceAttemptHTTP2:     true,
+	}}
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
+	begun := time.Now()
+	resp, err := w.next.RoundTrip(r)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sent++
+	if err != nil {
+		return resp, err
+	}
+	base, _, _ := strings.Cut(r.URL.Scheme+"://"+r.URL.Host+r.URL.EscapedPath(), "/offers")
+	date, _ := http.ParseTime(resp.Header.Get("Date")) // zero if there is none
+	w.answers = append(w.answers, answer{
+		base: base, status: resp.StatusCode, date: date, at: begun.Add(time.Since(begun) / 2),
+		json: strings.Contains(resp.Header.Get("Content-Type"), "json"),
+	})
+	return resp, nil
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/sparklooptest"
+)
+
+const offer = sparklooptest.DefaultOffer
+
+// secret is the key of the tests' servers: one that can be looked for.
+const secret = "sekret-key-9f3b"
+
+// desk is where a command runs in a test: a folder for its files and an
+// environment.
+type desk struct {
+	api  *sparklooptest.Server
+	dir  string
+	env  map[string]string
+	opts []sparkloop.Option
+}
+
+// newDesk is one whose commands call a server over a socket, hardly wait between
+// retries, and do not pace.
+func newDesk(t *testing.T, opts ...sparklooptest.Option) *desk {
+	t.Helper()
+	api := sparklooptest.NewServer(t, append([]sparklooptest.Option{sparklooptest.WithAPIKey(secret), sparklooptest.WithRateLimit(0, 0)}, opts...)...)
+	return &desk{
+		api: api,
+		dir: t.TempDir(),
+		env: map[string]string{"SPARKLOOP_API_KEY": secret, "SPARKLOOP_BASE_URL": api.URL()},
+		opts: []sparkloop.Option{
+			sparkloop.WithBackoff(time.Millisecond, 2*time.Millisecond),
+			sparkloop.WithRateLimit(0, 0),
+		},
+	}
+}
+
+// inMemory is one without a socket and with the client's own pace, for use within
+// a synctest bubble.
+func inMemory(t *testing.T) *desk {
+	t.Helper()
+	api := sparklooptest.NewServer(t, sparklooptest.WithAPIKey(secret))
+	return &desk{
+		api:  api,
+		dir:  t.TempDir(),
+		env:  map[string]string{"SPARKLOOP_API_KEY": secret},
+		opts: []sparkloop.Option{sparkloop.WithHTTPClient(&http.Client{Transport: api.Transport()})},
+	}
+}
+
+type outcome struct {
+	code     int
+	out, err string
+}
+
+func (d *desk) run(t *testing.T, args ...string) outcome {
+	t.Helper()
+	return d.with(t, t.Context(), strings.NewReader(""), args...)
+}
+
+// with runs a command. Whatever it says, it does not say the key.
+func (d *desk) with(t *testing.T, ctx context.Context, in io.Reader, args ...string) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	a := &app{getenv: func(name string) string { return d.env[name] }, in: in, out: &stdout, err: &stderr, opts: d.opts}
+	got := outcome{run(ctx, args, a), stdout.String(), stderr.String()}
+	require.NotContains(t, got.out+got.err, secret)
+	return got
+}
+
+func (d *desk) path(name string) string { return filepath.Join(d.dir, name) }
+
+// write makes a file in the desk's folder and returns its path.
+func (d *desk) write(t *testing.T, name, text string) string {
+	t.Helper()
+	require.NoError(t, os.WriteFile(d.path(name), []byte(text), 0o600))
+	return d.path(name)
+}
+
+// read returns a file's text, "" if there is none.
+func (d *desk) read(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(d.path(name))
+	if os.IsNotExist(err) {
+		return ""
+	}
+	require.NoError(t, err)
+	require.NotContains(t, string(data), secret)
+	return string(data)
+}
+
+// asked counts the confirmations that reached the server, by Tracking.Key.
+func asked(api *sparklooptest.Server) map[string]int {
+	n := make(map[string]int)
+	for _, r := range api.Requests() {
+		parts := strings.Split(r.Path, "/")
+		if r.Method == http.MethodPost && len(parts) == 8 {
+			n[parts[4]+"/"+parts[6]]++
+		}
+	}
+	return n
+}
+
+// clicks are conversions that are waiting to be confirmed.
+func clicks(api *sparklooptest.Server, n int) []sparkloop.Tracking {
+	ts := make([]sparkloop.Tracking, n)
+	for i := range ts {
+		_, ts[i] = api.Click("", "")
+	}
+	return ts
+}
