@@ -29,7 +29,8 @@ func TestTheStory(t *testing.T) {
 		`2\. SparkLoop is down`, `3 pending, the queue has paused: .*503 Service Unavailable`, `SparkLoop is back`, `(?:.*✓ Confirmed.*\n){3}`,
 		`3\. The program is killed`, `order 5 is in orders\.db; its conversion is in the queue: false`, `1 swept`, `✓ Confirmed`,
 		`4\. Somebody makes up`, `✗ Dead, .*404 Submission not found`,
-		`GET /metrics: 200`, `sparkloop_pending 0`, `sparkloop_confirmed 5`, `sparkloop_dead 1`, `sparkloop_swept 1`, `sparkloop_paused_seconds 0`,
+		`GET /metrics: 200`, `sparkloop_outbox_conversions{state="confirmed"} 5`, `sparkloop_outbox_conversions{state="dead"} 1`,
+		`sparkloop_outbox_conversions{state="pending"} 0`, `sparkloop_outbox_paused 0`, `sparkloop_outbox_swept_conversions 1`, `sparkloop_outbox_up 1`,
 		`GET /status\?format=json: 503`, `"healthy":false`,
 		`6\. The end`, `closed;`,
 	} {

@@ -164,6 +164,9 @@ func (s *story) figures(ctx context.Context) error {
 		}
 		s.printf("   GET %s: %d\n", path, status)
 		for line := range strings.Lines(body) {
+			if strings.HasPrefix(line, "# ") {
+				continue // Prometheus' explanations
+			}
 			s.printf("     %.77s\n", strings.TrimSpace(line))
 		}
 	}
