@@ -40,6 +40,8 @@ func filled(b *testing.B, rows, pending int) *Outbox {
 		SELECT 'offer_1234abcd', 'submission_' || hex(randomblob(8)), ?3 / 1000, ?3 - 3600000, CASE WHEN i % ?2 THEN 1 ELSE 0 END,
 			?3 - 3600000 + i, CASE WHEN i % ?2 THEN ?3 - (?1 - i) * 5184 ELSE 0 END FROM n`, rows, rows/pending, now)
 	require.NoError(b, err)
+	_, err = q.db.db.ExecContext(b.Context(), "UPDATE sparkloop_counts SET n = ? WHERE what = 1", rows-pending)
+	require.NoError(b, err)
 	_, err = q.db.db.ExecContext(b.Context(), "PRAGMA wal_checkpoint(TRUNCATE)")
 	require.NoError(b, err)
 	return q
@@ -47,6 +49,13 @@ func filled(b *testing.B, rows, pending int) *Outbox {
 
 func tracking(prefix string, n int) sparkloop.Tracking {
 	return sparkloop.Tracking{Offer: "offer_1234abcd", Submission: fmt.Sprintf("submission_%s_%08x", prefix, n), CapturedAt: time.Now()}
+}
+
+func trackings(prefix string, n int) (ts []sparkloop.Tracking) {
+	for i := range n {
+		ts = append(ts, tracking(prefix, i))
+	}
+	return ts
 }
 
 // report gives the median and the 99th percentile of what a step took.

@@ -174,7 +174,30 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	if err := c.ready(ctx, query); err != nil {
 		return nil, err
 	}
-	return c.conn.PrepareContext(ctx, query)
+	prepared, err := c.conn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return stmt{prepared.(sqliteStmt), c, query}, nil
+}
+
+type sqliteStmt interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+type stmt struct {
+	sqliteStmt
+	c     *conn
+	query string
+}
+
+func (s stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	if err := s.c.ready(ctx, s.query); err != nil {
+		return nil, err
+	}
+	return s.sqliteStmt.ExecContext(ctx, args)
 }
 
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -15,31 +17,91 @@ import (
 // waitMax bounds a wait for a connection and a lock, where ctx has no bound.
 const waitMax = 10 * time.Second
 
-// database is the application's database, or a file of our own. That one can
-// still be used after close, which leaves nothing open: each use then opens the
-// file for itself.
+// database is the application's database, or a file of our own.
 type database struct {
-	path string // "" for the application's
 	db   *sql.DB
-
+	file *file
+	own  bool
+	pin  *sql.Conn     // of our own file: an open connection keeps the -wal file
 	turn chan struct{} // held by who writes to our own file: SQLite lets those who wait starve each other
 
-	mu     sync.Mutex
-	uses   int // of db, and one until close
-	closed bool
-	shut   chan struct{} // closed when db is
-	err    error         // what closing it said
+	logger *slog.Logger
+
+	mu       sync.Mutex
+	prepared *sql.Stmt // see inserting
+	storing  bool      // somebody is in store
+	waiting  []*insertion
+	moved    bool // and the log has it
 }
 
-func newDatabase(path string, db *sql.DB) *database {
-	return &database{path: path, db: db, turn: make(chan struct{}, 1), uses: 1, shut: make(chan struct{})}
+// openOwn opens a file of our own.
+func openOwn(ctx context.Context, path string) (*database, error) {
+	if err := makeFile(path); err != nil {
+		return nil, err
+	}
+	db, f, err := openFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pin, err := db.Conn(ctx)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &database{db: db, file: f, own: true, pin: pin, turn: make(chan struct{}, 1)}, nil
 }
 
-// use calls f with the pool, within waitMax.
+// newShared is the application's database. Its main file should stay the same.
+func newShared(ctx context.Context, db *sql.DB) *database {
+	d := &database{db: db, file: &file{open: make(map[string]os.FileInfo)}}
+	var seq int
+	var name string
+	row := db.QueryRowContext(ctx, "PRAGMA database_list")
+	if row.Scan(&seq, &name, &d.file.path) == nil && d.file.path != "" {
+		d.file.identify("")
+	}
+	return d
+}
+
+// close closes our own file as soon as no call uses it.
+func (d *database) close() error {
+	if !d.own {
+		return nil
+	}
+	d.file.forget() // a later use opens the file that is there then
+	err := d.pin.Close()
+	if errors.Is(err, sql.ErrConnDone) { // it is closed already
+		err = nil
+	}
+	return errors.Join(err, d.db.Close())
+}
+
+// inPlace returns an error if the file is no longer where it was opened. Nothing
+// is acknowledged then. The log gets it once.
+func (d *database) inPlace() error {
+	err := d.file.check()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if moved := err != nil; moved != d.moved {
+		d.moved = moved
+		if moved {
+			d.logger.Error("sparkloop outbox: the database's file was deleted, moved or replaced; new conversions are refused", slog.Any("error", err))
+		} else {
+			d.logger.Warn("sparkloop outbox: the database's file is back")
+		}
+	}
+	return err
+}
+
+// use calls f with the pool, within waitMax. Once our own file is closed, each
+// use opens it for itself.
 func (d *database) use(ctx context.Context, write bool, f func(context.Context, *sql.DB) error) error {
 	within, cancel := context.WithTimeout(ctx, waitMax)
 	defer cancel()
-	err := d.useWithin(within, write, f)
+	return named(ctx, d.useWithin(within, write, f))
+}
+
+// named names a wait that waitMax has ended.
+func named(ctx context.Context, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return fmt.Errorf("the database was busy for %v: %w", waitMax, err)
 	}
@@ -47,89 +109,67 @@ func (d *database) use(ctx context.Context, write bool, f func(context.Context, 
 }
 
 func (d *database) useWithin(ctx context.Context, write bool, f func(context.Context, *sql.DB) error) error {
-	open := d.hold()
-	if open {
-		defer d.release()
-	}
-	if d.path != "" && (write || !open) {
-		select {
-		case d.turn <- struct{}{}:
-			defer func() { <-d.turn }()
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	if open {
+	if !d.own {
 		return f(ctx, d.db)
 	}
-	db, err := openFile(d.path)
+	if write {
+		if err := d.takeTurn(ctx); err != nil {
+			return err
+		}
+		defer d.endTurn()
+	}
+	if err := f(ctx, d.db); err == nil || !strings.Contains(err.Error(), "sql: database is closed") {
+		return err
+	}
+	if !write {
+		if err := d.takeTurn(ctx); err != nil {
+			return err
+		}
+		defer d.endTurn()
+	}
+	db, _, err := openFile(d.file.path)
 	if err != nil {
 		return err
 	}
 	return errors.Join(f(ctx, db), db.Close())
 }
 
-// hold keeps the pool open until release, unless it is closed.
-func (d *database) hold() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.closed {
-		d.uses++
-	}
-	return !d.closed
-}
-
-func (d *database) release() {
-	d.mu.Lock()
-	d.uses--
-	last := d.uses == 0
-	d.mu.Unlock()
-	if last {
-		d.err = d.db.Close()
-		close(d.shut)
-	}
-}
-
-// close has the pool closed by its last use, and waits for that.
-func (d *database) close(ctx context.Context) error {
-	if d.path == "" {
+func (d *database) takeTurn(ctx context.Context) error {
+	select {
+	case d.turn <- struct{}{}:
 		return nil
-	}
-	d.mu.Lock()
-	first := !d.closed
-	d.closed = true
-	d.mu.Unlock()
-	if first {
-		d.release()
-	}
-	select {
-	case <-d.shut:
-		return d.err
-	default:
-	}
-	select {
-	case <-d.shut:
-		return d.err
 	case <-ctx.Done():
-		return fmt.Errorf("sparkloop outbox: close: other calls still use the file, and the last will close it: %w", ctx.Err())
+		return ctx.Err()
 	}
 }
+
+func (d *database) endTurn() { <-d.turn }
 
 // exec runs a statement and returns how many rows it changed.
 func (d *database) exec(ctx context.Context, query string, args ...any) (n int64, err error) {
 	err = d.use(ctx, true, func(ctx context.Context, db *sql.DB) error {
-		n, err = execIn(ctx, db, query, args...)
-		for busy(err) { // the application's connections may have no busy timeout
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(5 * time.Millisecond):
-				n, err = execIn(ctx, db, query, args...)
-			}
-		}
-		return err
+		return patient(ctx, func() error {
+			n, err = execIn(ctx, db, query, args...)
+			return err
+		})
 	})
 	return n, err
+}
+
+// patient repeats what is busy: the application's connections may have no busy
+// timeout.
+func patient(ctx context.Context, do func() error) error {
+	for {
+		err := do()
+		if err == nil || !strings.Contains(err.Error(), "database is locked") { // SQLITE_BUSY, with any driver
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 func execIn(ctx context.Context, in outbox.Execer, query string, args ...any) (int64, error) {
@@ -140,24 +180,26 @@ func execIn(ctx context.Context, in outbox.Execer, query string, args ...any) (i
 	return result.RowsAffected()
 }
 
-// busy knows SQLITE_BUSY by its text, which all drivers have in common.
-func busy(err error) bool { return err != nil && strings.Contains(err.Error(), "database is locked") }
-
 // query reads rows whole, each through a call of row, and returns how many
 // there were: an open cursor would hold a connection while the caller works.
 func (d *database) query(ctx context.Context, row func(scan func(...any) error) error, query string, args ...any) (n int, err error) {
 	err = d.use(ctx, false, func(ctx context.Context, db *sql.DB) error {
-		rows, err := db.QueryContext(ctx, query, args...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close() //nolint:errcheck // Err has it
-		for ; rows.Next(); n++ {
-			if err := row(rows.Scan); err != nil {
-				return err
-			}
-		}
-		return rows.Err()
+		n, err = queryIn(ctx, db, row, query, args...)
+		return err
 	})
 	return n, err
+}
+
+func queryIn(ctx context.Context, db *sql.DB, row func(scan func(...any) error) error, query string, args ...any) (n int, err error) {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close() //nolint:errcheck // Err has it
+	for ; rows.Next(); n++ {
+		if err := row(rows.Scan); err != nil {
+			return n, err
+		}
+	}
+	return n, rows.Err()
 }

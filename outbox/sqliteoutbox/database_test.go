@@ -81,25 +81,25 @@ func TestAWaitForTheDatabaseIsNamed(t *testing.T) {
 	})
 }
 
-func TestCloseWaitsForOtherCallsWithinItsContext(t *testing.T) {
+// The last call that uses the file closes it.
+func TestCloseDoesNotWaitForOtherCalls(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q, _ := opened(t, outbox.Options{Workers: -1})
-		leave := occupy(q, false)
-		for range 2 {
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-			defer cancel()
-			began := time.Now()
-			err := q.Close(ctx)
-			require.ErrorContains(t, err, "other calls still use the file")
-			require.ErrorIs(t, err, context.DeadlineExceeded)
-			assert.Equal(t, 100*time.Millisecond, time.Since(began))
-			require.NoError(t, q.Enqueue(t.Context(), tracking("meanwhile", 1)))
-		}
-		leave()
-		<-q.db.shut
-		require.Error(t, q.db.db.PingContext(t.Context()), "the pool is closed")
+		leave := occupy(q, true)
+		refused := make(chan error)
+		go func() { refused <- q.Enqueue(context.Background(), tracking("meanwhile", 1)) }()
+		synctest.Wait()
+		began := time.Now()
 		require.NoError(t, q.Close(t.Context()))
+		require.NoError(t, q.Close(t.Context()), "twice")
+		assert.Zero(t, time.Since(began))
+		leave()
+		require.NoError(t, <-refused)
+		require.Error(t, q.db.db.PingContext(t.Context()), "the pool is closed")
+		_, known, err := q.Lookup(t.Context(), tracking("meanwhile", 1))
+		require.NoError(t, err)
+		assert.True(t, known)
 	})
 }
 
@@ -120,8 +120,11 @@ func TestAFileIsClosedWhenTheWorkEndsAfterClose(t *testing.T) {
 		began := time.Now()
 		require.ErrorContains(t, q.Close(ended), "deliveries were broken off")
 		assert.Equal(t, time.Second, time.Since(began))
-		<-q.db.shut
+		<-q.stopped
 		assert.Equal(t, 3*time.Second, time.Since(began))
+		e, _, err := q.Lookup(t.Context(), clicked)
+		require.NoError(t, err)
+		assert.Equal(t, outbox.Confirmed, e.State)
 	})
 }
 

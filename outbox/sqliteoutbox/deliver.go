@@ -136,8 +136,8 @@ func (q *Outbox) next(ctx context.Context) (c claim, probing bool, wait time.Dur
 	}
 	c = claim{e, now.Add(lease)}
 	ctx = context.WithoutCancel(ctx) // a statement that is broken off may have claimed all the same
-	n, err := q.db.exec(ctx, "UPDATE sparkloop_conversions SET claimed = 1, due = ? WHERE id = ? AND state = 0 AND due = ?",
-		c.until.UnixMilli(), e.ID, e.DueAt.UnixMilli())
+	n, err := q.db.exec(ctx, "UPDATE sparkloop_conversions SET claimed = 1, due = ? WHERE offer = ? AND submission = ? AND state = 0 AND due = ?",
+		c.until.UnixMilli(), e.Tracking.Offer, e.Tracking.Submission, e.DueAt.UnixMilli())
 	if err == nil && n == 0 {
 		wait = pollSoon // another process was faster
 	}
@@ -179,19 +179,26 @@ func (q *Outbox) deliver(ctx context.Context, c claim) {
 	}
 }
 
-// record stores a verdict. SparkLoop's answer is stored whoever holds the claim
-// by now, anything else only by its holder.
+// record stores a verdict, for the conversion and not for its id, which may be
+// another's in a restored database. SparkLoop's answer is stored whoever holds the
+// claim by now, and a yes whatever an earlier answer was. Anything else is stored
+// only by the claim's holder.
 func (q *Outbox) record(ctx context.Context, c claim, v delivery.Verdict) (int64, error) {
 	e := v.Entry
-	if e.State != outbox.Pending {
-		state, err := number(e.State)
-		if err != nil {
-			return 0, err
-		}
-		return q.db.exec(ctx, `UPDATE sparkloop_conversions SET state = ?, attempts = ?, reason = ?, finished = ?, claimed = 0
-			WHERE id = ? AND state = 0`, state, e.Attempts, e.Reason, e.FinishedAt.UnixMilli(), e.ID)
+	where := " WHERE offer = ? AND submission = ? AND state "
+	if e.State == outbox.Pending {
+		return q.db.exec(ctx, "UPDATE sparkloop_conversions SET due = ?, attempts = ?, reason = ?, claimed = 0"+
+			where+"= 0 AND claimed = 1 AND due = ?",
+			e.DueAt.UnixMilli(), e.Attempts, e.Reason, e.Tracking.Offer, e.Tracking.Submission, c.until.UnixMilli())
 	}
-	return q.db.exec(ctx, `UPDATE sparkloop_conversions SET due = ?, attempts = ?, reason = ?, claimed = 0
-		WHERE id = ? AND state = 0 AND claimed = 1 AND due = ?`,
-		e.DueAt.UnixMilli(), e.Attempts, e.Reason, e.ID, c.until.UnixMilli())
+	state, err := number(e.State)
+	if err != nil {
+		return 0, err
+	}
+	open := "= 0"
+	if e.State == outbox.Confirmed {
+		open = "<> 1"
+	}
+	return q.db.exec(ctx, "UPDATE sparkloop_conversions SET state = ?, attempts = ?, reason = ?, finished = ?, claimed = 0"+where+open,
+		state, e.Attempts, e.Reason, e.FinishedAt.UnixMilli(), e.Tracking.Offer, e.Tracking.Submission)
 }

@@ -48,7 +48,7 @@ func cpu(b *testing.B) time.Duration {
 // from a million pending conversions.
 func BenchmarkMemory(b *testing.B) {
 	full := filled(b, 1_000_000, 1_000_000)
-	path := full.db.path
+	path := full.db.file.path
 	require.NoError(b, full.Close(b.Context()))
 	full = nil
 	debug.FreeOSMemory()

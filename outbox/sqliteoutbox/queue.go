@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/sparkloop-go/sparkloop"
@@ -29,15 +30,15 @@ func (q *Outbox) stats(ctx context.Context) (outbox.Stats, error) {
 	}
 	var oldest, died sql.NullInt64
 	_, err := q.db.query(ctx, func(scan func(...any) error) error {
-		return scan(&s.Pending, &oldest, &s.Confirmed, &s.Dead, &s.Expired, &died, &s.Swept)
-	}, `SELECT
-		(SELECT count(*) FROM sparkloop_conversions WHERE state = 0),
-		(SELECT enqueued FROM sparkloop_conversions WHERE id = (SELECT min(+id) FROM sparkloop_conversions WHERE state = 0)),
-		(SELECT count(*) FROM sparkloop_conversions WHERE state > 0 AND state = 1),
-		(SELECT count(*) FROM sparkloop_conversions WHERE state > 0 AND state = 2),
-		(SELECT count(*) FROM sparkloop_conversions WHERE state > 0 AND state = 3),
-		(SELECT max(finished) FROM sparkloop_conversions WHERE state > 0 AND state IN (2, 3)),
-		(SELECT count(*) FROM sparkloop_conversions WHERE swept > 0)`)
+		return scan(&s.Pending, &oldest, &s.Confirmed, &s.Dead, &s.Expired, &s.Swept, &died)
+	}, `SELECT pending, (SELECT enqueued FROM sparkloop_conversions WHERE id = oldest),
+			(SELECT n FROM sparkloop_counts WHERE what = 1),
+			(SELECT n FROM sparkloop_counts WHERE what = 2),
+			(SELECT n FROM sparkloop_counts WHERE what = 3),
+			(SELECT n FROM sparkloop_counts WHERE what = 4) + (SELECT count(*) FROM sparkloop_conversions WHERE state = 0 AND swept > 0),
+			(SELECT max(died) FROM (SELECT max(finished) AS died FROM sparkloop_conversions WHERE state > 0 AND state = 2
+				UNION ALL SELECT max(finished) FROM sparkloop_conversions WHERE state > 0 AND state = 3))
+		FROM (SELECT count(*) AS pending, min(id) AS oldest FROM sparkloop_conversions INDEXED BY sparkloop_conversions_due WHERE state = 0)`)
 	if err != nil {
 		return s, err
 	}
@@ -55,7 +56,7 @@ func (q *Outbox) byHour(ctx context.Context, now time.Time, hours *[24]int) erro
 		}
 		return err
 	}, `SELECT (?1 - finished) / 3600000 AS ago, count(*) FROM sparkloop_conversions
-		WHERE state > 0 AND +state = 1 AND finished > ?1 - 86400000 AND finished <= ?1 GROUP BY ago`, now.UnixMilli())
+		WHERE state > 0 AND state = 1 AND finished > ?1 - 86400000 AND finished <= ?1 GROUP BY ago`, now.UnixMilli())
 	return err
 }
 
@@ -97,14 +98,17 @@ const redrive = "UPDATE sparkloop_conversions SET state = 0, due = ?, attempts =
 // Redrive implements [outbox.Queue].
 func (q *Outbox) Redrive(ctx context.Context, ids ...int64) (int, error) {
 	n := 0
+	defer q.rouse()
 	for _, id := range ids {
 		one, err := q.db.exec(ctx, redrive+"id = ? AND state IN (2, 3)", q.o.Now().UnixMilli(), id)
+		if err == nil {
+			err = q.db.inPlace()
+		}
 		if err != nil {
 			return n, fmt.Errorf("sparkloop outbox: redrive %d: %w", id, err)
 		}
 		n += int(one)
 	}
-	q.rouse()
 	return n, nil
 }
 
@@ -117,12 +121,27 @@ func (q *Outbox) RedriveAll(ctx context.Context, s outbox.State) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("sparkloop outbox: redrive: %w", err)
 	}
-	n, err := q.db.exec(ctx, redrive+inState(state), q.o.Now().UnixMilli())
-	if err != nil {
-		return 0, fmt.Errorf("sparkloop outbox: redrive all: %w", err)
+	defer q.rouse()
+	n, last := 0, int64(0)
+	for { // in batches: for millions one statement's log would fill the disk
+		var end sql.NullInt64
+		_, err := q.db.query(ctx, func(scan func(...any) error) error { return scan(&end) },
+			"SELECT max(id) FROM (SELECT id FROM sparkloop_conversions WHERE "+inState(state)+" AND id > ? ORDER BY id LIMIT 1000)", last)
+		if err == nil {
+			err = q.db.inPlace()
+		}
+		if err == nil && !end.Valid {
+			return n, nil
+		}
+		var some int64
+		if err == nil {
+			some, err = q.db.exec(ctx, redrive+inState(state)+" AND id > ? AND id <= ?", q.o.Now().UnixMilli(), last, end.Int64)
+		}
+		if n += int(some); err != nil {
+			return n, fmt.Errorf("sparkloop outbox: redrive all: %w", err)
+		}
+		last = end.Int64
 	}
-	q.rouse()
-	return int(n), nil
 }
 
 // engine is what the queue does for delivery.Policy.Background.
@@ -143,16 +162,17 @@ func (g engine) Missing(ctx context.Context, ts []sparkloop.Tracking) ([]sparklo
 
 func (g engine) Sweep(ctx context.Context, ts []sparkloop.Tracking) (int, error) {
 	swept := 0
-	for _, t := range ts {
-		stored, err := g.q.enqueue(t, true, func(query string, args ...any) (int64, error) {
-			return g.q.db.exec(ctx, query, args...)
-		})
+	for some := range slices.Chunk(ts, insertMax) {
+		rows := make([][]any, len(some))
+		for i, t := range some {
+			rows[i] = g.q.insertArgs(t, true)
+		}
+		n, err := g.q.db.insert(ctx, rows...)
 		if err != nil {
 			return swept, err
 		}
-		if stored {
-			swept++
-		}
+		swept += n
+		g.q.rouse()
 	}
 	return swept, nil
 }
@@ -160,7 +180,7 @@ func (g engine) Sweep(ctx context.Context, ts []sparkloop.Tracking) (int, error)
 func (g engine) Tidy(ctx context.Context, confirmedBefore, horizon time.Time) error {
 	for {
 		n, err := g.q.db.exec(ctx, `DELETE FROM sparkloop_conversions WHERE id IN
-			(SELECT id FROM sparkloop_conversions WHERE state > 0 AND +state = 1 AND finished < ? LIMIT 500)`, confirmedBefore.UnixMilli())
+			(SELECT id FROM sparkloop_conversions WHERE state > 0 AND state = 1 AND finished < ? LIMIT 500)`, confirmedBefore.UnixMilli())
 		if err != nil {
 			return err
 		}

@@ -5,15 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
-	"sync"
-
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // version is the schema that this program makes. A change adds, so that an
@@ -23,6 +14,11 @@ const version = 1
 // Times are unix milliseconds on the queue's clock, but for captured, which is
 // in seconds; 0 is none. States are in the order of states. A conversion that is
 // being delivered is claimed, until due.
+//
+// A checkout waits for the insert, so that writes to the table and two indexes
+// alone. Finished conversions, which most are, are counted when they finish; rows
+// 1 to 3 of sparkloop_counts are those in a state, row 4 is those of them that
+// were swept.
 const schema = `
 CREATE TABLE sparkloop_outbox (
 	id       INTEGER PRIMARY KEY CHECK (id = 1),
@@ -30,7 +26,7 @@ CREATE TABLE sparkloop_outbox (
 	minimum  INTEGER NOT NULL,
 	revision INTEGER NOT NULL DEFAULT 0,
 	shared   TEXT    NOT NULL DEFAULT ''
-);
+) STRICT;
 INSERT INTO sparkloop_outbox (id, version, minimum) VALUES (1, 1, 1);
 CREATE TABLE sparkloop_conversions (
 	id         INTEGER PRIMARY KEY,
@@ -38,7 +34,7 @@ CREATE TABLE sparkloop_conversions (
 	submission TEXT    NOT NULL,
 	captured   INTEGER NOT NULL,
 	enqueued   INTEGER NOT NULL,
-	state      INTEGER NOT NULL DEFAULT 0,
+	state      INTEGER NOT NULL DEFAULT 0 CHECK (state BETWEEN 0 AND 3),
 	due        INTEGER NOT NULL,
 	claimed    INTEGER NOT NULL DEFAULT 0,
 	attempts   INTEGER NOT NULL DEFAULT 0,
@@ -46,66 +42,25 @@ CREATE TABLE sparkloop_conversions (
 	finished   INTEGER NOT NULL DEFAULT 0,
 	swept      INTEGER NOT NULL DEFAULT 0,
 	UNIQUE (offer, submission)
-);
+) STRICT;
 CREATE INDEX sparkloop_conversions_due ON sparkloop_conversions (due) WHERE state = 0;
 CREATE INDEX sparkloop_conversions_state ON sparkloop_conversions (state) WHERE state > 0;
-CREATE INDEX sparkloop_conversions_finished ON sparkloop_conversions (finished, state) WHERE state > 0;
-CREATE INDEX sparkloop_conversions_swept ON sparkloop_conversions (swept) WHERE swept > 0;
+CREATE INDEX sparkloop_conversions_finished ON sparkloop_conversions (state, finished) WHERE state > 0;
+CREATE INDEX sparkloop_conversions_swept ON sparkloop_conversions (swept) WHERE state = 0 AND swept > 0;
+CREATE TABLE sparkloop_counts (
+	what INTEGER PRIMARY KEY,
+	n    INTEGER NOT NULL
+) STRICT;
+INSERT INTO sparkloop_counts VALUES (1, 0), (2, 0), (3, 0), (4, 0);
+CREATE TRIGGER sparkloop_conversions_moved AFTER UPDATE OF state ON sparkloop_conversions BEGIN
+	UPDATE sparkloop_counts
+	SET n = n + (what = new.state) - (what = old.state) + (what = 4) * new.swept * ((new.state > 0) - (old.state > 0))
+	WHERE what IN (old.state, new.state, 4);
+END;
+CREATE TRIGGER sparkloop_conversions_deleted AFTER DELETE ON sparkloop_conversions WHEN old.state > 0 BEGIN
+	UPDATE sparkloop_counts SET n = n - (what = old.state) - (what = 4) * old.swept WHERE what IN (old.state, 4);
+END;
 `
-
-// openFile opens the pool for a file of our own.
-func openFile(path string) (*sql.DB, error) {
-	if err := makeFile(path); err != nil {
-		return nil, err
-	}
-	name := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}
-	if !strings.HasPrefix(name.Path, "/") {
-		name.Path = "/" + name.Path // C:/...
-	}
-	return sql.Open("sqlite", name.String()+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate")
-}
-
-// making keeps SQLite from a file that makeFile has not closed yet.
-var making sync.Mutex
-
-// makeFile makes the file if there is none, for this user alone. It never opens
-// one that is there: closing it would drop the locks that SQLite has on it
-// elsewhere in this process.
-func makeFile(path string) error {
-	making.Lock()
-	defer making.Unlock()
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s cannot be written: it is not a file", path)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		var f *os.File
-		if f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err == nil { //nolint:gosec // the caller's own path
-			err = f.Close()
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", unwritable, err)
-	}
-	return nil
-}
-
-const unwritable = "the file cannot be written; its folder must exist and let this process write"
-
-// plain says in clear words why a file cannot be ours.
-func plain(path string, err error) error {
-	var said *sqlite.Error
-	if !errors.As(err, &said) {
-		return err
-	}
-	switch said.Code() & 0xff { // the rest is SQLite's detail
-	case sqlite3.SQLITE_NOTADB:
-		return fmt.Errorf("%s is not a SQLite database; it is left as it is: give another path: %w", path, err)
-	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY:
-		return fmt.Errorf("%s: %w", unwritable, err)
-	}
-	return err
-}
 
 // prepare makes the tables, brings them up to date, or only checks them.
 func prepare(ctx context.Context, db *sql.DB, noMigrate bool) error {

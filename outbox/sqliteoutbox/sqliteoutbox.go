@@ -74,13 +74,13 @@ func Open(ctx context.Context, path string, c *sparkloop.Client, o outbox.Option
 	if err != nil {
 		return nil, fmt.Errorf("sparkloop outbox: open: %w", err)
 	}
-	db, err := openFile(absolute)
+	db, err := openOwn(ctx, absolute)
 	if err != nil {
-		return nil, fmt.Errorf("sparkloop outbox: open: %w", err)
+		return nil, fmt.Errorf("sparkloop outbox: open %s: %w", path, plain(absolute, err))
 	}
-	q, err := open(ctx, newDatabase(absolute, db), c, o)
+	q, err := open(ctx, db, c, o)
 	if err != nil {
-		return nil, fmt.Errorf("sparkloop outbox: open %s: %w", path, errors.Join(plain(absolute, err), db.Close()))
+		return nil, fmt.Errorf("sparkloop outbox: open %s: %w", path, errors.Join(plain(absolute, err), db.close()))
 	}
 	q.warnOfPlace(absolute)
 	return q, nil
@@ -104,7 +104,7 @@ func OpenDB(ctx context.Context, db *sql.DB, c *sparkloop.Client, o outbox.Optio
 	if db == nil {
 		return nil, errors.New("sparkloop outbox: open: the database is nil")
 	}
-	q, err := open(ctx, newDatabase("", db), c, o)
+	q, err := open(ctx, newShared(ctx, db), c, o)
 	if err != nil {
 		return nil, fmt.Errorf("sparkloop outbox: open: %w", err)
 	}
@@ -117,6 +117,7 @@ func open(ctx context.Context, db *database, c *sparkloop.Client, o outbox.Optio
 	if err != nil {
 		return nil, err
 	}
+	db.logger = o.Logger
 	q := &Outbox{db: db, o: o, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
 	if q.policy, err = delivery.New(c, o, row{db}); err != nil {
 		return nil, err
@@ -124,10 +125,11 @@ func open(ctx context.Context, db *database, c *sparkloop.Client, o outbox.Optio
 	if err := prepare(ctx, db.db, o.NoMigrate); err != nil {
 		return nil, err
 	}
-	if db.path != "" { // SQLite opens a file that it can only read, and says nothing
+	if db.own { // SQLite opens a file that it can only read, and says nothing
 		if _, err := db.exec(ctx, "UPDATE sparkloop_outbox SET revision = revision WHERE 0"); err != nil {
 			return nil, err
 		}
+		db.file.identify("", "-wal", "-shm")
 	}
 	q.start()
 	return q, nil
@@ -141,28 +143,29 @@ func (q *Outbox) Client() *sparkloop.Client { return q.policy.Client() }
 // database. Add up the counts of all processes.
 func (q *Outbox) Delivered() outbox.Delivered { return q.policy.Delivered() }
 
-// Close implements [outbox.Queue].
+// Close implements [outbox.Queue]. A call of another method closes the file for
+// itself when it ends.
 func (q *Outbox) Close(ctx context.Context) error {
 	q.stop()
 	select {
 	case <-q.stopped:
-		return q.db.close(ctx)
+		return q.closeFile()
 	case <-ctx.Done():
 	}
 	err := fmt.Errorf("sparkloop outbox: close: deliveries were broken off: %w", ctx.Err())
 	q.abort()
 	select {
 	case <-q.stopped: // what was under way is due again at once
-		return errors.Join(err, q.db.close(ctx))
 	case <-time.After(time.Second):
 	}
-	go func() {
-		<-q.stopped
-		if err := q.db.close(context.WithoutCancel(ctx)); err != nil {
-			q.o.Logger.Warn("sparkloop outbox: the file could not be closed", slog.Any("error", err))
-		}
-	}()
-	return err
+	return errors.Join(err, q.closeFile())
+}
+
+func (q *Outbox) closeFile() error {
+	if err := q.db.close(); err != nil {
+		return fmt.Errorf("sparkloop outbox: close the file: %w", err)
+	}
+	return nil
 }
 
 // warnOfSettings tells the log what in the application's database will hurt.

@@ -12,16 +12,13 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
 )
 
-// insert has no numbered parameters: bun reads ?1 as its own.
-const insert = `INSERT INTO sparkloop_conversions (offer, submission, captured, enqueued, due, swept)
-	VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (offer, submission) DO NOTHING`
-
 // Enqueue implements [outbox.Queue]. It takes well under a millisecond on a
-// local disk. A full disk, a lost database and a lock that is held for too long
-// are errors, after which nothing is stored and the call may be repeated.
+// local disk, and calls at the same time are written to disk together. A full disk,
+// a lost database, a file that was moved or deleted, and a lock that is held for too
+// long are errors. The call may then be repeated.
 func (q *Outbox) Enqueue(ctx context.Context, t sparkloop.Tracking) error {
-	_, err := q.enqueue(t, false, func(query string, args ...any) (int64, error) {
-		return q.db.exec(ctx, query, args...)
+	_, err := q.enqueue(t, func(args []any) (int, error) {
+		return q.db.insert(ctx, args)
 	})
 	return err
 }
@@ -33,26 +30,25 @@ func (q *Outbox) EnqueueTx(ctx context.Context, tx outbox.Execer, t sparkloop.Tr
 	if delivery.NoTx(tx) {
 		return errors.New("sparkloop outbox: enqueue: the transaction is nil")
 	}
-	_, err := q.enqueue(t, false, func(query string, args ...any) (int64, error) {
-		return execIn(ctx, tx, query, args...)
+	_, err := q.enqueue(t, func(args []any) (int, error) {
+		n, err := execIn(ctx, tx, insert, args...)
+		if err == nil {
+			err = q.db.inPlace()
+		}
+		return int(n), err
 	})
 	return err
 }
 
-// enqueue stores a conversion by exec, and says whether it was new.
-func (q *Outbox) enqueue(t sparkloop.Tracking, swept bool, exec func(query string, args ...any) (int64, error)) (stored bool, err error) {
+// enqueue stores a conversion by insert, and says whether it was new.
+func (q *Outbox) enqueue(t sparkloop.Tracking, insert func(args []any) (int, error)) (stored bool, err error) {
 	if t.IsZero() {
 		return false, nil
 	}
 	if err := t.Validate(); err != nil {
 		return false, fmt.Errorf("sparkloop outbox: enqueue: %w", err)
 	}
-	var captured int64
-	if !t.CapturedAt.IsZero() {
-		captured = t.CapturedAt.Unix()
-	}
-	now := q.o.Now().UnixMilli()
-	n, err := exec(insert, t.Offer, t.Submission, captured, now, now, swept)
+	n, err := insert(q.insertArgs(t, false))
 	if err != nil {
 		return false, fmt.Errorf("sparkloop outbox: enqueue %s: %w", t.Key(), err)
 	}
@@ -73,8 +69,7 @@ func number(s outbox.State) (int, error) {
 }
 
 // inState is the condition for a state's number, in words that let SQLite use the
-// partial indexes: to it, state = 1 alone does not imply state > 0. A +state
-// elsewhere leaves the index on the state aside, for the one on the time.
+// partial indexes: to it, state = 1 alone does not imply state > 0.
 func inState(state int) string {
 	if state == 0 {
 		return "state = 0"
