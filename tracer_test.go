@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -88,5 +89,17 @@ func TestOperationOfARequest(t *testing.T) {
 		"/offers/o/submissions/s": "", "/offers": "", "conversion": "", "/offers/o/x/s/conversion": "",
 	} {
 		assert.Equal(t, want, api.Operation(http.MethodPost, path), path)
+	}
+}
+
+func TestTemplateOfARequest(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		"/api/v2/offers/o/submissions/s/conversion":          "POST /api/v2/offers/{offer}/submissions/{submission}/conversion",
+		"/offers/offers/submissions/submissions/conversions": "POST /offers/{offer}/submissions/{submission}/conversions",
+		"/offers/o": "GET /offers/{offer}", "/v2/offers": "GET /v2/offers", "/metrics/submission_1": "",
+	} {
+		method, template, _ := strings.Cut(want, " ")
+		assert.Equal(t, template, api.Template(method, path), path)
 	}
 }

@@ -34,6 +34,20 @@ type Tracer interface {
 	TraceCall(ctx context.Context, operation string) (traced context.Context, end func(failure string))
 }
 
+type deliveryKey struct{}
+
+// WithDelivery marks a call as the delivery of a conversion of the outbox, by its
+// Tracking's key, for a Tracer.
+func WithDelivery(ctx context.Context, key string) context.Context {
+	return context.WithValue(ctx, deliveryKey{}, key)
+}
+
+// Delivery returns the key of the conversion that a call delivers.
+func Delivery(ctx context.Context) (key string, ok bool) {
+	key, ok = ctx.Value(deliveryKey{}).(string)
+	return key, ok
+}
+
 // The operations of the API.
 const (
 	Confirm    = "confirm"
@@ -70,6 +84,23 @@ func (c *Call) method() string {
 		return http.MethodPost
 	}
 	return http.MethodGet
+}
+
+// Template returns the path of a request with {offer} and {submission} in the
+// place of the ids, or "" for a request that no Call sends.
+func Template(method, path string) string {
+	part := strings.Split(path, "/")
+	n := len(part)
+	switch Operation(method, path) {
+	case Confirm:
+		part[n-4], part[n-2] = "{offer}", "{submission}"
+	case GetOffer:
+		part[n-1] = "{offer}"
+	case ListOffers:
+	default:
+		return ""
+	}
+	return strings.Join(part, "/")
 }
 
 func (c *Call) operation() string {

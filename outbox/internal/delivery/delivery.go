@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/internal/api"
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
@@ -91,7 +92,7 @@ func (p *Policy) Deliver(ctx context.Context, e outbox.Entry) Verdict {
 	}
 	call, cancel := context.WithTimeout(ctx, callMax)
 	defer cancel()
-	yes, err := p.client.Conversions.Confirm(call, e.Tracking)
+	yes, err := p.client.Conversions.Confirm(api.WithDelivery(call, e.Tracking.Key()), e.Tracking)
 	if ctx.Err() != nil && sparkloop.Retryable(err) {
 		return p.giveBack(e, 0)
 	}

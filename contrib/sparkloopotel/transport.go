@@ -1,0 +1,119 @@
+package sparkloopotel
+
+import (
+	"context"
+	"net/http"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/internal/api"
+	"github.com/sparkloop-go/sparkloop/internal/transport"
+)
+
+// Transport makes the spans and metrics of a client. It is an
+// [http.RoundTripper] for [sparkloop.WithHTTPClient], and safe for concurrent
+// use.
+type Transport struct {
+	next     http.RoundTripper
+	tracer   trace.Tracer
+	duration metric.Float64Histogram
+	queue    string
+	origins  *origins
+}
+
+var _ api.Tracer = (*Transport)(nil)
+
+// NewTransport returns a transport that sends requests through next. nil means
+// the transport that a client has without [sparkloop.WithHTTPClient].
+//
+// A client shows whole calls to its outermost RoundTripper alone. So give the
+// Transport to the client, and other RoundTrippers to next. The one of package
+// sparkloopprom may also be the outermost.
+func NewTransport(next http.RoundTripper, opts ...Option) *Transport {
+	if next == nil {
+		next = transport.NewClient().Transport
+	}
+	c := configured(opts)
+	duration, err := c.meter().Float64Histogram("http.client.request.duration",
+		metric.WithUnit("s"), metric.WithDescription("Duration of HTTP client requests."),
+		metric.WithExplicitBucketBoundaries(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10))
+	if err != nil {
+		otel.Handle(err)
+	}
+	return &Transport{
+		next:     next,
+		tracer:   c.tracer(),
+		duration: duration,
+		queue:    c.queue,
+		origins:  newOrigins(),
+	}
+}
+
+// TraceCall begins the span of a call. The client calls it.
+func (t *Transport) TraceCall(ctx context.Context, operation string) (context.Context, func(failure string)) {
+	name := "sparkloop " + operation
+	attrs := []attribute.KeyValue{attribute.String("sparkloop.operation", operation)}
+	opts := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindInternal)}
+	key, delivery := api.Delivery(ctx)
+	if delivery {
+		name = "process " + t.queue
+		attrs = append(attrs, messaging(t.queue, "process", semconv.MessagingOperationTypeProcess)...)
+		opts = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer), trace.WithNewRoot()}
+		if origin, ok := t.origins.get(key); ok {
+			opts = append(opts, trace.WithLinks(trace.Link{SpanContext: origin}))
+		}
+	}
+	ctx, span := t.tracer.Start(ctx, name, append(opts, trace.WithAttributes(attrs...))...)
+	return context.WithValue(ctx, callKey{}, new(call)), func(failure string) {
+		if failure != "" {
+			fail(span, failure)
+		} else if delivery {
+			t.origins.remove(key)
+		}
+		span.End()
+	}
+}
+
+// Enqueue calls enqueue, which stores t in the queue of this client, within a
+// span. It returns enqueue's error. If this process delivers the conversion, the
+// span of the delivery has a link to this span.
+func (t *Transport) Enqueue(ctx context.Context, tracking sparkloop.Tracking, enqueue func(context.Context) error) error {
+	ctx, span := t.tracer.Start(ctx, "enqueue "+t.queue, trace.WithSpanKind(trace.SpanKindProducer),
+		trace.WithAttributes(messaging(t.queue, "enqueue", semconv.MessagingOperationTypeSend)...))
+	failure := "panic"
+	defer func() {
+		if failure != "" {
+			fail(span, failure)
+		}
+		span.End()
+	}()
+	// The delivery may begin before enqueue returns.
+	if !tracking.IsZero() && span.SpanContext().IsValid() {
+		t.origins.put(tracking.Key(), span.SpanContext())
+	}
+	err := enqueue(ctx)
+	failure = typeOf(err)
+	return err
+}
+
+func messaging(queue, operation string, kind attribute.KeyValue) []attribute.KeyValue {
+	return []attribute.KeyValue{
+		semconv.MessagingSystemKey.String("sparkloop"),
+		semconv.MessagingDestinationName(queue),
+		semconv.MessagingOperationName(operation),
+		kind,
+	}
+}
+
+// fail marks a span. A failure is a short name, never the text of an error: that
+// may hold the key.
+func fail(span trace.Span, failure string) {
+	span.SetAttributes(semconv.ErrorTypeKey.String(failure))
+	span.SetStatus(codes.Error, failure)
+}
