@@ -1,0 +1,71 @@
+package sheet
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// layouts are those whose day and month cannot be mistaken for each other. What
+// has no zone is in UTC.
+var layouts = []string{
+	time.RFC3339,
+	"2006-01-02T15:04:05",
+	"2006-01-02T15:04",
+	"2006-01-02 15:04:05Z07:00",
+	"2006-01-02 15:04:05 Z07:00",
+	"2006-01-02 15:04:05-07",
+	"2006-01-02 15:04:05 -0700",
+	"2006-01-02 15:04:05 -0700 MST", // Go's
+	"2006-01-02 15:04:05 UTC",
+	"2006-01-02 15:04:05",
+	"2006-01-02 15:04",
+	"2006-01-02",
+	"2006/01/02 15:04:05",
+	"2006/01/02",
+	"02.01.2006 15:04:05",
+	"02.01.2006 15:04",
+	"02.01.2006",
+	time.RFC1123,
+	time.RFC1123Z,
+	"Jan 2, 2006",
+	"2 Jan 2006",
+}
+
+// ParseTime reads a cell, "" as the zero time: a date, a date with a time, or Unix
+// seconds or milliseconds. It refuses 03/04/2026, which is March or April.
+func ParseTime(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		switch len(text) {
+		case 10:
+			return time.Unix(n, 0).UTC(), nil
+		case 13:
+			return time.UnixMilli(n).UTC(), nil
+		}
+	}
+	for _, layout := range layouts {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("no time that can be read: write 2006-01-02 or 2006-01-02T15:04:05Z")
+}
+
+// ParseSince reads how far to go back: "45d", "6w", "36h", or a date.
+func ParseSince(text string, now time.Time) (time.Time, error) {
+	for unit, d := range map[string]time.Duration{"h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
+		if number, ok := strings.CutSuffix(text, unit); ok {
+			if n, err := strconv.Atoi(number); err == nil && n > 0 && n < 10_000 {
+				return now.Add(-time.Duration(n) * d), nil
+			}
+		}
+	}
+	if t, err := ParseTime(text); err == nil && !t.IsZero() {
+		return t, nil
+	}
+	return time.Time{}, fmt.Errorf("%q is neither a time to go back, such as 45d, 6w or 36h, nor a date such as 2006-01-02", text)
+}
