@@ -3,6 +3,8 @@ module github.com/sparkloop-go/sparkloop/cmd/sparkloop
 go 1.26.0
 
 require (
+	github.com/creack/pty v1.1.24
+	github.com/gofrs/flock v0.13.2
 	github.com/jedib0t/go-pretty/v6 v6.8.3
 	github.com/sparkloop-go/sparkloop v0.1.0
 	github.com/spf13/cobra v1.10.2

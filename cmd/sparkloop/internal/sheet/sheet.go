@@ -130,7 +130,7 @@ func (c *columns) tracking(cells []string) (found sparkloop.Tracking, err error)
 		switch {
 		case err != nil:
 			return fmt.Errorf("%s: %w", where, err)
-		case swapped(t.Offer, t.Submission):
+		case Swapped(t.Offer, t.Submission):
 			return errSwapped
 		case !found.IsZero() && found.Key() != t.Key():
 			return fmt.Errorf("the columns disagree: %s differs from the others", where)
@@ -205,8 +205,8 @@ func (c *columns) allSwapped(lines []Line) error {
 	return r
 }
 
-// swapped reports whether the IDs cannot be what their columns say.
-func swapped(offer, submission string) bool {
+// Swapped reports whether two IDs cannot be what their columns say.
+func Swapped(offer, submission string) bool {
 	return offer == submission || looksLikeSubmission(offer) || looksLikeOffer(submission)
 }
 

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/gofrs/flock"
+)
+
+// lockAll keeps a second run from the files that this one reads and writes, until
+// unlock is called or the process ends. The file that is read is locked itself,
+// if it can be; the others are replaced or appended to, so beside each a hidden
+// file is locked, which stays.
+func lockAll(read string, written ...string) (unlock func(), err error) {
+	var held []*flock.Flock
+	unlock = func() {
+		for _, l := range held {
+			_ = l.Close()
+		}
+	}
+	try := func(path string, l *flock.Flock, must bool) error {
+		switch ok, err := l.TryLock(); {
+		case err != nil && must:
+			return err
+		case err == nil && !ok:
+			return fmt.Errorf("%s is in use by another run: wait for its end", path)
+		case ok:
+			held = append(held, l)
+		}
+		return nil
+	}
+	for _, path := range written {
+		if path == "" {
+			continue
+		}
+		beside := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".lock")
+		if err := try(path, flock.New(beside, flock.SetPermissions(0o600)), true); err != nil {
+			unlock()
+			return nil, err
+		}
+	}
+	if read != "" && read != stdin {
+		if err := try(read, flock.New(read, flock.SetFlag(os.O_RDONLY)), false); err != nil {
+			unlock()
+			return nil, err
+		}
+	}
+	return unlock, nil
+}

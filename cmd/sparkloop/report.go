@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sparkloop-go/sparkloop"
+)
+
+// reportHeader begins the header of a report; the columns of the file follow.
+var reportHeader = []string{"line", "result", "reason", "answered_at", "conversion"}
+
+// checkReport finds out before the first call whether a report can be written,
+// and that it replaces nothing but an earlier one.
+func checkReport(path string) error {
+	if path == "" {
+		return nil
+	}
+	data, err := os.ReadFile(path) //nolint:gosec // the user's own path
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case len(data) > 0 && !bytes.HasPrefix(data, []byte(strings.Join(reportHeader, ","))):
+		return fmt.Errorf("%s is not a report of this command: name another file with --report", path)
+	}
+	trial, err := os.CreateTemp(filepath.Dir(path), tempPattern)
+	if err != nil {
+		return err
+	}
+	return errors.Join(trial.Close(), os.Remove(trial.Name()))
+}
+
+// writeReport writes a line for each line of the file.
+func (l *list) writeReport() error {
+	if l.flags.report == "" {
+		return nil
+	}
+	var text bytes.Buffer
+	out := csv.NewWriter(&text)
+	rows := [][]string{append(slices.Clone(reportHeader), l.sheet.Header...)}
+	for _, j := range l.jobs {
+		conversion := ""
+		if !j.line.Tracking.IsZero() {
+			conversion = j.line.Tracking.Key()
+		}
+		rows = append(rows, append([]string{strconv.Itoa(j.line.Number), string(j.result), j.reason, stamp(j.at), conversion}, j.line.Cells...))
+	}
+	if err := out.WriteAll(rows); err != nil {
+		return err
+	}
+	if err := replace(l.flags.report, text.Bytes()); err != nil {
+		return fmt.Errorf("the report cannot be written: %w", err)
+	}
+	return nil
+}
+
+const tempPattern = ".sparkloop-*"
+
+// replace puts a file in the place of another in one step, so that a crash
+// leaves the old or the new one.
+func replace(path string, content []byte) error {
+	file, err := os.CreateTemp(filepath.Dir(path), tempPattern)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name()) // after the rename there is nothing to remove
+	_, err = file.Write(content)
+	err = errors.Join(err, file.Sync(), file.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), path)
+}
+
+const notAsked = "not asked yet"
+
+// whyRefused is SparkLoop's final answer in a form that is the same for every
+// conversion it is given to, so that answers can be counted.
+func whyRefused(err error) string {
+	for _, known := range []error{sparkloop.ErrOfferNotFound, sparkloop.ErrSubmissionNotFound, sparkloop.ErrNotActionOffer} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	if answered := (*sparkloop.Error)(nil); errors.As(err, &answered) {
+		return fmt.Sprintf("%d %s", answered.StatusCode, answered.Message)
+	}
+	return err.Error()
+}
+
+// whyLeft is the same for a failure that may pass.
+func whyLeft(err error) string {
+	if errors.Is(err, context.Canceled) {
+		return "interrupted before the answer came"
+	}
+	for _, known := range []error{sparkloop.ErrUnauthorized, sparkloop.ErrRateLimited, sparkloop.ErrEndpointNotFound, sparkloop.ErrUnexpectedResponse} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	var answered *sparkloop.Error
+	switch {
+	case errors.As(err, &answered) && answered.StatusCode != 0:
+		return strings.TrimSpace(fmt.Sprintf("%d %s", answered.StatusCode, http.StatusText(answered.StatusCode)))
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time"
+	}
+	return "no answer"
+}
+
+// summary counts what came of the lines.
+type summary struct {
+	n       map[result]int
+	earlier int // confirmed by earlier runs over this list
+	why     map[result]map[string]int
+}
+
+func sumUp(jobs []*job) summary {
+	s := summary{n: make(map[result]int), why: make(map[result]map[string]int)}
+	for _, j := range jobs {
+		s.n[j.result]++
+		if j.result == confirmedNow && j.before {
+			s.earlier++
+		}
+		if j.reason == "" {
+			continue
+		}
+		if s.why[j.result] == nil {
+			s.why[j.result] = make(map[string]int)
+		}
+		s.why[j.result][j.reason]++
+	}
+	return s
+}
+
+// print writes the counts. What a dry run would send stands in place of answers.
+func (s summary) print(w io.Writer, report string) {
+	results := []result{confirmedNow, alreadyConfirmed, refusedLine, toBeTriedAgain, notSent}
+	if s.n[confirmedNow]+s.n[alreadyConfirmed]+s.n[toBeTriedAgain] == 0 && s.n[wouldBeSent] > 0 {
+		results = []result{wouldBeSent, refusedLine, notSent}
+	}
+	for _, r := range results {
+		fmt.Fprintf(w, "%-18s %7d\n", r, s.n[r])
+		if r == confirmedNow && s.earlier > 0 {
+			fmt.Fprintf(w, "%26d  by earlier runs over this file\n", s.earlier)
+		}
+		printReasons(w, s.why[r])
+	}
+	if report != "" {
+		fmt.Fprintf(w, "%s has a line for each.\n", report)
+	}
+}
+
+// printReasons writes how often each reason was given, the most frequent first.
+func printReasons(w io.Writer, reasons map[string]int) {
+	const most = 10
+	short := make(map[string]int)
+	for reason, n := range reasons {
+		if same, _, found := strings.Cut(reason, " as in line "); found {
+			reason = same + " as in an earlier line"
+		}
+		short[reason] += n
+	}
+	sorted := slices.SortedFunc(maps.Keys(short), func(a, b string) int {
+		return cmp.Or(short[b]-short[a], strings.Compare(a, b))
+	})
+	for i, reason := range sorted {
+		if i == most {
+			fmt.Fprintf(w, "%26s  and %s\n", "", count(len(sorted)-most, "other reason"))
+			return
+		}
+		fmt.Fprintf(w, "%26d  %s\n", short[reason], printable(reason, 200))
+	}
+}
