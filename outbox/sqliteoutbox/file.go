@@ -34,6 +34,9 @@ type file struct {
 
 // Connect opens a connection to the same file as those before it.
 func (f *file) Connect(ctx context.Context) (driver.Conn, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
 	conn, err := f.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err

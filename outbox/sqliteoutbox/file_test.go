@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -32,7 +33,7 @@ func TestNothingIsAcknowledgedOnceTheFileIsGone(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")
 			require.NoError(t, os.Mkdir(dir, 0o700))
 			path := filepath.Join(dir, "queue.db")
-			q, err := sqliteoutbox.Open(t.Context(), path, api.Client(), outbox.Options{Logger: log.logger()})
+			q, err := sqliteoutbox.Open(t.Context(), path, api.Client(), outbox.Options{Logger: log.logger(), RetryMin: 10 * time.Millisecond})
 			require.NoError(t, err)
 			before := click(api)
 			api.Fail(sparklooptest.Status(503, "down"), -1)

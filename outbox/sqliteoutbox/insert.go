@@ -107,8 +107,8 @@ func (d *database) store(ctx context.Context, next func() []*insertion) (batch [
 		}
 		return patient(ctx, func() error { return d.storeIn(ctx, db, batch) })
 	})
-	if err == nil {
-		err = d.inPlace()
+	if gone := d.inPlace(); gone != nil { // also where it was stored: in a file that nobody finds
+		err = gone
 	}
 	return batch, err
 }

@@ -101,8 +101,8 @@ func (q *Outbox) Redrive(ctx context.Context, ids ...int64) (int, error) {
 	defer q.rouse()
 	for _, id := range ids {
 		one, err := q.db.exec(ctx, redrive+"id = ? AND state IN (2, 3)", q.o.Now().UnixMilli(), id)
-		if err == nil {
-			err = q.db.inPlace()
+		if gone := q.db.inPlace(); gone != nil {
+			err = gone
 		}
 		if err != nil {
 			return n, fmt.Errorf("sparkloop outbox: redrive %d: %w", id, err)
@@ -127,8 +127,8 @@ func (q *Outbox) RedriveAll(ctx context.Context, s outbox.State) (int, error) {
 		var end sql.NullInt64
 		_, err := q.db.query(ctx, func(scan func(...any) error) error { return scan(&end) },
 			"SELECT max(id) FROM (SELECT id FROM sparkloop_conversions WHERE "+inState(state)+" AND id > ? ORDER BY id LIMIT 1000)", last)
-		if err == nil {
-			err = q.db.inPlace()
+		if gone := q.db.inPlace(); gone != nil {
+			err = gone
 		}
 		if err == nil && !end.Valid {
 			return n, nil

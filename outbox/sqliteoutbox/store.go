@@ -32,8 +32,8 @@ func (q *Outbox) EnqueueTx(ctx context.Context, tx outbox.Execer, t sparkloop.Tr
 	}
 	_, err := q.enqueue(t, func(args []any) (int, error) {
 		n, err := execIn(ctx, tx, insert, args...)
-		if err == nil {
-			err = q.db.inPlace()
+		if gone := q.db.inPlace(); gone != nil {
+			err = gone
 		}
 		return int(n), err
 	})
