@@ -102,6 +102,25 @@ func (s *Server) Fail(f Fault, times int) {
 	s.faults = append(s.faults, order{f, times})
 }
 
+// Faults describes what is still to come of the faults ordered with Fail, the next
+// first: "status 503, every request" or "reset, 2 requests".
+func (s *Server) Faults() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]string, len(s.faults))
+	for i, o := range s.faults {
+		switch {
+		case o.times < 0:
+			all[i] = o.fault.String() + ", every request"
+		case o.times == 1:
+			all[i] = o.fault.String() + ", 1 request"
+		default:
+			all[i] = fmt.Sprintf("%v, %d requests", o.fault, o.times)
+		}
+	}
+	return all
+}
+
 // nextFault takes the fault for one request.
 func (s *Server) nextFault() Fault {
 	s.mu.Lock()

@@ -77,3 +77,18 @@ func TestOffersAreNoRequest(t *testing.T) {
 	offers[0].UUID = "changed"
 	assert.Equal(t, sparklooptest.DefaultOffer, s.Offers()[0].UUID)
 }
+
+func TestFaultsToCome(t *testing.T) {
+	t.Parallel()
+	s := sparklooptest.NewServer(t)
+	assert.Empty(t, s.Faults())
+	s.Fail(sparklooptest.Status(503, ""), 2)
+	s.Fail(sparklooptest.Delay(0), 1)
+	s.Fail(sparklooptest.HTMLPage(), -1)
+	assert.Equal(t, []string{"status 503, 2 requests", "delay 0s, 1 request", "status 200, every request"}, s.Faults())
+	_, err := s.Client(sparkloop.WithRetries(0)).Offers.List(t.Context(), sparkloop.ListOffersParams{})
+	require.Error(t, err)
+	assert.Equal(t, "status 503, 1 request", s.Faults()[0])
+	s.Fail(sparklooptest.Fault{}, 0)
+	assert.Empty(t, s.Faults())
+}
