@@ -63,6 +63,9 @@ func (c *Client) RateLimit() (requests int, window time.Duration) {
 	return c.cfg.requests, c.cfg.window
 }
 
+// BaseURL returns the base URL of [WithBaseURL], or [DefaultBaseURL].
+func (c *Client) BaseURL() string { return c.cfg.base }
+
 func build(cfg config, opts []Option) (*Client, error) {
 	for _, opt := range opts {
 		if opt == nil {

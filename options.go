@@ -27,6 +27,7 @@ type Option func(*config) error
 // a copy of it. The key is in closures, where no fmt verb reaches it.
 type config struct {
 	endpoints *api.Endpoints
+	base      string // of the endpoints
 	transport transport.Config
 	timeout   time.Duration
 
@@ -43,6 +44,7 @@ const (
 func defaults(key transport.Key) config {
 	return config{
 		endpoints: api.Published(DefaultBaseURL),
+		base:      DefaultBaseURL,
 		timeout:   10 * time.Second,
 		requests:  defaultRequests,
 		window:    defaultWindow,
@@ -90,7 +92,7 @@ func WithBaseURL(rawURL string) Option {
 		if err != nil {
 			return fmt.Errorf("WithBaseURL: %w", err)
 		}
-		c.endpoints = api.Pinned(u)
+		c.endpoints, c.base = api.Pinned(u), u.String()
 		return nil
 	}
 }

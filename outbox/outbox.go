@@ -55,6 +55,9 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
+// KeyRejected is how Stats.PausedReason begins after a 401.
+const KeyRejected = "SparkLoop rejects the API key (401)"
+
 // Queue is what both engines are. It is safe for concurrent use.
 type Queue interface {
 	// Enqueue stores a conversion to be confirmed. nil means that it is on
@@ -200,6 +203,12 @@ type Options struct {
 	Source      func(ctx context.Context, since time.Time) ([]sparkloop.Tracking, error)
 	SourceEvery time.Duration
 
+	// AdoptAPI has the queue deliver to this client's base URL from now on. Set
+	// it for one start when the base URL changes. Without it, a process whose
+	// client has another base URL than the queue's first one delivers nothing:
+	// a test or a staging system must not use up everybody's conversions.
+	AdoptAPI bool
+
 	// NoMigrate leaves the schema to somebody else: Open only checks it.
 	NoMigrate bool
 
@@ -217,6 +226,7 @@ type Options struct {
 	OnPaused            func(reason error)
 
 	// Now is the clock for due times, expiry and Keep; the rate limit has the
-	// database's own. Default time.Now. It is for tests.
+	// database's own. It is for tests. Default: the clock of the PostgreSQL
+	// server, or with SQLite the machine's.
 	Now func() time.Time
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sparkloop-go/sparkloop/internal/pgtest"
 	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
 )
 
 func TestOpenRefuses(t *testing.T) {
@@ -137,7 +138,7 @@ func TestBouncer(t *testing.T) {
 			require.NoError(t, chores{box}.Tidy(t.Context(), time.Now(), time.Now()))
 			require.NoError(t, box.due(t.Context()))
 			require.NoError(t, box.rescue(t.Context()))
-			_, err = box.before(t.Context(), 1, 1)
+			_, err = box.waiting(t.Context(), delivery.Filter{Limit: 1})
 			require.NoError(t, err)
 			for _, err := range box.List(t.Context(), outbox.Confirmed) {
 				require.NoError(t, err)

@@ -147,6 +147,9 @@ func open(ctx context.Context, pool *pgxpool.Pool, c *sparkloop.Client, o Option
 	if o.Workers < 0 {
 		return box, nil
 	}
+	if delivers, err := box.policy.Join(ctx); err != nil || !delivers {
+		return box, err
+	}
 	if err := box.start(ctx, o.PollOnly); err != nil {
 		return nil, err
 	}
@@ -172,6 +175,7 @@ func (o *Outbox) start(ctx context.Context, pollOnly bool) (err error) {
 	background, relax := context.WithCancel(run)
 	o.relax = relax
 	o.running.Go(func() { o.upkeep(background) })
+	o.running.Go(func() { o.probe(background, run) })
 	o.running.Go(func() { o.policy.Background(background, chores{o}) })
 	return nil
 }

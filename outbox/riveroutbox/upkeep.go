@@ -8,6 +8,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
 )
 
 // statementMax bounds each statement that runs in the background or in a worker:
@@ -37,7 +40,7 @@ func (o *Outbox) upkeep(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if err := errors.Join(o.due(ctx), o.rescue(ctx), o.probe(ctx)); err != nil && ctx.Err() == nil {
+		if err := errors.Join(o.due(ctx), o.rescue(ctx)); err != nil && ctx.Err() == nil {
 			o.log.WarnContext(ctx, "the queue could not be kept up", slog.Any("error", err))
 		}
 	}
@@ -76,34 +79,60 @@ func (o *Outbox) rescue(ctx context.Context) error {
 			SELECT id FROM {schema}.river_job
 			WHERE queue = '`+queue+`' AND state = 'running' AND id <> ALL ($2::bigint[])
 				AND abs(extract(epoch FROM {now} - attempted_at)) > $3::bigint
-			FOR UPDATE SKIP LOCKED)`), o.now(), mine, int64(rescueAfter/time.Second))
+			FOR UPDATE SKIP LOCKED)`), o.now(), mine, int64(o.rescueAfter()/time.Second))
 	return err
 }
 
-// probe makes some due that are not, where the queue is paused and something may
-// be sent: else it would stay paused until the next is due.
-func (o *Outbox) probe(ctx context.Context) error {
-	wait, probing, err := o.policy.Ready(ctx)
-	if err != nil || !probing || wait > 0 {
-		return err
+// probe sends, while the queue or an offer is paused, what the policy chooses.
+func (o *Outbox) probe(ctx, calls context.Context) {
+	ticker := time.NewTicker(o.beat)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		plan, err := o.policy.Plan(ctx, o.waiting)
+		if err != nil || plan.Probe == nil || plan.Wait > 0 {
+			continue // upkeep and the workers notice a database that is away
+		}
+		e := plan.Probe.Entry
+		tag, err := bounded{o.pool}.Exec(ctx, o.statement(`
+			UPDATE {schema}.river_job SET state = 'running', attempted_at = {now}, attempt = attempt + 1
+			WHERE id = $2::bigint AND`+waiting+`('available', 'retryable', 'scheduled')`), o.now(), e.ID)
+		if err == nil && tag.RowsAffected() > 0 {
+			v := o.deliver(calls, e, plan.Probe)
+			if stored, err := o.record(calls, v.Entry); err == nil {
+				o.told(calls, v, stored)
+			}
+		}
 	}
-	return o.makeDue(ctx)
 }
 
-// makeDue makes those due that are the next.
-func (o *Outbox) makeDue(ctx context.Context) error {
-	_, err := bounded{o.pool}.Exec(ctx, o.statement(`
+// waiting implements [delivery.Waiting].
+func (o *Outbox) waiting(ctx context.Context, f delivery.Filter) ([]outbox.Entry, error) {
+	order := ` ORDER BY scheduled_at`
+	filter := ` AND ($1::text = '' OR args->>'offer' = $1::text) AND args->>'offer' <> ALL ($2::text[])`
+	if f.Newest {
+		order = ` ORDER BY scheduled_at DESC`
+		filter += ` AND coalesce((metadata->'output'->>'attempts')::integer, 0) = 0`
+	}
+	ctx, cancel := context.WithTimeout(ctx, statementMax)
+	defer cancel()
+	return o.entries(ctx, ` id IN (
+		SELECT id FROM unnest('{available,retryable,scheduled}'::{schema}.river_job_state[]) AS s (state), LATERAL (
+			SELECT id FROM {schema}.river_job AS j WHERE j.state = s.state AND queue = '`+queue+`' AND priority = 1`+
+		filter+order+` LIMIT $3::bigint) AS first)`+order+` LIMIT $3::bigint`, f.Offer, append([]string{}, f.Except...), f.Limit)
+}
+
+// wakeOffer makes due what waits of an offer.
+func (o *Outbox) wakeOffer(ctx context.Context, offer string) error {
+	return chores{o}.inBatches(ctx, `
 		UPDATE {schema}.river_job SET state = 'available', scheduled_at = {now}
 		WHERE id IN (
-			SELECT id FROM {schema}.river_job
-			WHERE`+waiting+`('available', 'retryable', 'scheduled') AND scheduled_at > {now} AND id IN (
-				SELECT id FROM unnest('{available,retryable,scheduled}'::{schema}.river_job_state[]) AS s (state), LATERAL (
-					SELECT id, scheduled_at FROM {schema}.river_job AS j
-					WHERE j.state = s.state AND queue = '`+queue+`' AND priority = 1
-					ORDER BY scheduled_at LIMIT $2::bigint) AS first
-				ORDER BY scheduled_at LIMIT $2::bigint)
-			FOR UPDATE SKIP LOCKED)`), o.now(), max(2, o.o.Workers))
-	return err
+			SELECT id FROM {schema}.river_job WHERE`+waiting+`('retryable', 'scheduled') AND scheduled_at > {now} AND args->>'offer' = $3::text
+			LIMIT $2::bigint FOR UPDATE SKIP LOCKED)`, o.now(), offer)
 }
 
 // chores is what the policy's background work needs of an engine.

@@ -21,10 +21,6 @@ import (
 const (
 	holdMax  = 8 * time.Second  // how long a worker keeps a job while the queue is paused
 	storeMax = 10 * time.Second // how long it tries to write down an answer
-	// jobMax is what these and one delivery take at most, and rescueAfter when
-	// the process that took a job must be gone.
-	jobMax      = 45 * time.Second
-	rescueAfter = 60 * time.Second
 	// written is when River has surely written down what a worker returned.
 	written = 5 * time.Second
 	// soon is how far ahead River lets a job be available that is not due yet.
@@ -41,14 +37,12 @@ type output struct {
 	State    outbox.State `json:"state,omitempty"` // of one that is dead or expired
 	Attempts int          `json:"attempts"`
 	Reason   string       `json:"reason,omitempty"`
-	Tried    int64        `json:"tried,omitempty"` // when last, in milliseconds
 }
 
-func (o *Outbox) outputOf(e outbox.Entry) output {
+func outputOf(e outbox.Entry) output {
 	out := output{
 		Attempts: e.Attempts,
 		Reason:   strings.ReplaceAll(e.Reason, "\x00", ""), // which jsonb does not take
-		Tried:    o.o.Now().UnixMilli(),
 	}
 	if e.State != outbox.Pending {
 		out.State = e.State
@@ -72,26 +66,28 @@ func (o *Outbox) newRiver(pollOnly bool) (*river.Client[pgx.Tx], error) {
 		FetchCooldown:          20 * time.Millisecond, // a fetch brings no more than workers are free
 		FetchPollInterval:      o.beat,
 		PollOnly:               pollOnly,
-		JobTimeout:             jobMax,
+		JobTimeout:             o.jobMax(),
 		RetryPolicy:            retryPolicy{o},
 		LeaderElectionDisabled: true,
 		Logger:                 o.log,
 	}
-	if o.stub != nil {
-		config.Test.Time = clock(o.stub)
-	}
+	config.Test.Time = clock{o}
 	return river.NewClient(riverpgxv5.New(o.pool), config)
 }
 
-// clock has River use Options.Now instead of the database's clock.
-type clock func() time.Time
+// jobMax is what a worker takes at most for a job.
+func (o *Outbox) jobMax() time.Duration { return holdMax + o.policy.Lease() + storeMax }
 
-func (c clock) Now() time.Time { return c() }
+// rescueAfter is when the process that took a job must be gone.
+func (o *Outbox) rescueAfter() time.Duration { return o.jobMax() + 5*time.Second }
 
-func (c clock) NowOrNil() *time.Time {
-	now := c().UTC()
-	return &now
-}
+// clock has River use the queue's clock in place of this process's.
+type clock struct{ o *Outbox }
+
+func (c clock) Now() time.Time { return c.o.policy.Now() }
+
+// NowOrNil is nil for the clock of the database.
+func (c clock) NowOrNil() *time.Time { return c.o.now() }
 
 // retryPolicy is for a worker that panicked, and for a row that cannot be read.
 type retryPolicy struct{ o *Outbox }
@@ -101,7 +97,7 @@ func (p retryPolicy) NextRetry(job *rivertype.JobRow) time.Time {
 	if n := len(job.Errors); n < 62 && p.o.o.RetryMin <= pause>>n {
 		pause = p.o.o.RetryMin << n
 	}
-	return p.o.o.Now().Add(pause)
+	return p.o.policy.Now().Add(pause)
 }
 
 type worker struct {
@@ -115,51 +111,123 @@ type worker struct {
 // nothing in the row's list of errors.
 func (w *worker) Work(ctx context.Context, job *river.Job[conversion]) error {
 	o := w.o
-	o.inFlight.Store(job.ID, time.Time{})
-	defer func() { o.inFlight.Store(job.ID, time.Now()) }()
-
-	e, tried, err := entryOf(job)
+	e, err := entryOf(job)
 	if err != nil {
 		return err
 	}
-	v := o.deliver(ctx, e, tried)
-	pause := max(0, v.Entry.DueAt.Sub(o.o.Now()))
-	switch {
-	case !v.Sent && ctx.Err() != nil:
-		return river.JobSnooze(0)
-	case !v.Sent:
-		return river.JobSnooze(min(pause, soon)) // it may come back earlier than it could go
-	case v.Entry.State == outbox.Pending:
-		o.policy.Stored(ctx, v.Entry)
-		if err := river.RecordOutput(ctx, o.outputOf(v.Entry)); err != nil {
-			return err
-		}
-		return river.JobSnooze(pause)
+	if o.policy.Holds(ctx) && !o.hold(ctx, e) {
+		return river.JobSnooze(0) // it is given back already: River changes only what is running
 	}
-	stored, err := o.finish(ctx, v.Entry)
+	v := o.deliver(ctx, e, nil)
+	if v.Entry.State == outbox.Pending {
+		o.told(ctx, v, true)
+		if v.Sent {
+			if err := river.RecordOutput(ctx, outputOf(v.Entry)); err != nil {
+				return err
+			}
+		}
+		return river.JobSnooze(max(0, v.Entry.DueAt.Sub(o.policy.Now())))
+	}
+	stored, err := o.record(ctx, v.Entry)
 	if err != nil {
-		o.o.Logger.WarnContext(ctx, "sparkloop outbox: an answer could not be stored, the conversion will be sent again",
-			slog.Int64("id", e.ID), slog.Any("error", err))
 		return river.JobSnooze(time.Second)
 	}
-	if stored {
-		o.policy.Stored(ctx, v.Entry)
-	}
-	if v.Entry.State == outbox.Confirmed {
-		return nil
-	}
-	// River now writes what we return, if the job is running. It is not, unless
-	// it was redriven and taken this moment: then that must go on.
+	o.told(ctx, v, stored)
+	// River now writes what is returned here, if the job is running. It is not,
+	// unless it was redriven and taken this moment: then that must go on.
 	return river.JobSnooze(0)
 }
 
-// entryOf is what the outbox calls an entry, and when it was tried last.
-func entryOf(job *river.Job[conversion]) (e outbox.Entry, tried int64, err error) {
+// hold gives a job back and keeps its worker for some seconds while the queue is
+// paused, so that a paused queue moves through its jobs slowly and each of them
+// may be chosen as the probe, by any process. It returns true if the pause is over
+// and the job is running again.
+func (o *Outbox) hold(ctx context.Context, e outbox.Entry) (again bool) {
+	move := func(from, to, set string, at time.Time) bool {
+		tag, err := bounded{o.pool}.Exec(context.WithoutCancel(ctx), in(o.schema, `
+			UPDATE {schema}.river_job SET state = '`+to+`', `+set+` WHERE id = $1::bigint AND state = '`+from+`'`), e.ID, at.UTC())
+		return err == nil && tag.RowsAffected() > 0
+	}
+	if !move("running", "retryable", `scheduled_at = $2::timestamptz, attempt = greatest(attempt - 1, 0)`, o.policy.Now().Add(holdMax+soon)) {
+		return false
+	}
+	held := func() bool { return o.policy.Holds(ctx) }
+	o.wait(ctx, holdMax, held)
+	switch {
+	case o.isClosing() || ctx.Err() != nil:
+		move("retryable", "available", `scheduled_at = $2::timestamptz`, e.DueAt)
+		return false
+	case !held():
+		if move("retryable", "running", `attempt = attempt + 1, attempted_at = $2::timestamptz`, o.policy.Now()) {
+			return true
+		}
+	}
+	// Whoever probes with it now must not be disturbed.
+	o.wait(ctx, o.policy.Lease(), func() bool {
+		var running bool
+		ctx, cancel := context.WithTimeout(ctx, statementMax)
+		defer cancel()
+		err := o.pool.QueryRow(ctx, in(o.schema, `SELECT state = 'running' FROM {schema}.river_job WHERE id = $1::bigint`), e.ID).Scan(&running)
+		return err == nil && running
+	})
+	return false
+}
+
+// wait returns after at most d, when the condition is no longer met, or when the
+// queue closes.
+func (o *Outbox) wait(ctx context.Context, d time.Duration, condition func() bool) {
+	for until := time.Now().Add(d); time.Now().Before(until) && condition(); {
+		select {
+		case <-time.After(o.beat):
+		case <-ctx.Done():
+			return
+		case <-o.closing:
+			return
+		}
+	}
+}
+
+// deliver delivers a running job's conversion.
+func (o *Outbox) deliver(ctx context.Context, e outbox.Entry, probe *delivery.Probe) delivery.Verdict {
+	o.inFlight.Store(e.ID, time.Time{})
+	defer func() { o.inFlight.Store(e.ID, time.Now()) }()
+	v := o.policy.Deliver(ctx, e, probe)
+	if !v.Sent && probe == nil && v.Entry.DueAt.Equal(e.DueAt) && !o.isClosing() {
+		v.Entry.DueAt = o.policy.Now().Add(soon) // the queue is paused
+	}
+	return v
+}
+
+// told tells the policy what is stored, and wakes an offer that goes on.
+func (o *Outbox) told(ctx context.Context, v delivery.Verdict, stored bool) {
+	if stored && v.Sent {
+		o.policy.Stored(ctx, v.Entry)
+	}
+	if !v.Woken {
+		return
+	}
+	offer := v.Entry.Tracking.Offer
+	if err := o.wakeOffer(context.WithoutCancel(ctx), offer); err != nil {
+		o.o.Logger.WarnContext(ctx, "sparkloop outbox: an offer goes on later", slog.String("offer", offer), slog.Any("error", err))
+	}
+}
+
+func (o *Outbox) isClosing() bool {
+	select {
+	case <-o.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// entryOf is what the outbox calls an entry.
+func entryOf(job *river.Job[conversion]) (e outbox.Entry, err error) {
 	var out struct {
 		Output output `json:"output"`
 	}
 	if err := json.Unmarshal(job.Metadata, &out); err != nil {
-		return outbox.Entry{}, 0, err
+		return outbox.Entry{}, err
 	}
 	return outbox.Entry{
 		ID:         job.ID,
@@ -169,80 +237,53 @@ func entryOf(job *river.Job[conversion]) (e outbox.Entry, tried int64, err error
 		Reason:     out.Output.Reason,
 		EnqueuedAt: job.CreatedAt.UTC(),
 		DueAt:      job.ScheduledAt.UTC(),
-	}, out.Output.Tried, nil
+	}, nil
 }
 
-// deliver asks SparkLoop, while the queue is not paused. While it is, it holds
-// the job for some seconds: a paused queue then moves through its jobs slowly, and
-// one of those held is the probe.
-func (o *Outbox) deliver(ctx context.Context, e outbox.Entry, tried int64) delivery.Verdict {
-	until := time.Now().Add(holdMax)
-	for o.mayGo(ctx, e.ID, tried, until) {
-		v := o.policy.Deliver(ctx, e)
-		if v.Sent || ctx.Err() != nil || time.Now().After(until) {
-			return v
-		}
-		if _, probing, err := o.policy.Ready(ctx); err != nil || !probing {
-			return v
-		}
-	}
-	e.DueAt = o.o.Now().Add(soon)
-	return delivery.Verdict{Entry: e}
-}
-
-// mayGo waits, while the queue is paused, until this job may be the probe. It is
-// false if the job is to be given back. Of all that are held, here and in other
-// processes, the one that was tried longest ago goes first, and the next ones
-// a little later, should that one's process be gone.
-func (o *Outbox) mayGo(ctx context.Context, id, tried int64, until time.Time) bool {
-	for inLine := false; ; {
-		wait, probing, err := o.policy.Ready(ctx)
-		if err != nil || !probing {
-			return true // Deliver finds out what is wrong
-		}
-		pause := o.beat
-		if wait <= 0 {
-			if inLine {
-				return true
-			}
-			before, err := o.before(ctx, id, tried)
-			if err != nil || before == 0 {
-				return true
-			}
-			pause *= time.Duration(before)
-		}
-		inLine = wait <= 0
-		select {
-		case <-time.After(min(pause, time.Until(until))):
-		case <-ctx.Done():
-			return false
-		case <-o.closing:
-			return false
-		}
-		if !time.Now().Before(until) {
-			return false
-		}
-	}
-}
-
-// before counts the jobs that are held and were tried before this one.
-func (o *Outbox) before(ctx context.Context, id, tried int64) (n int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, statementMax)
+// record writes down what a running job becomes, and tries for storeMax. It
+// reports whether the row changed.
+func (o *Outbox) record(ctx context.Context, e outbox.Entry) (stored bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeMax)
 	defer cancel()
-	return n, o.pool.QueryRow(ctx, o.statement(`
-		SELECT count(*) FROM {schema}.river_job
-		WHERE queue = '`+queue+`' AND state = 'running'
-			AND (coalesce((metadata->'output'->>'tried')::bigint, 0), id) < ($2::bigint, $1::bigint)`), id, tried).Scan(&n)
+	write := o.finish
+	if e.State == outbox.Pending {
+		write = o.retry
+	}
+	for {
+		if stored, err = write(ctx, e); err == nil {
+			return stored, nil
+		}
+		select {
+		case <-ctx.Done():
+			o.o.Logger.WarnContext(ctx, "sparkloop outbox: an answer could not be stored, the conversion will be sent again",
+				slog.Int64("id", e.ID), slog.Any("error", err))
+			return false, err
+		case <-time.After(o.beat):
+		}
+	}
 }
 
-// finish writes an answer down and says whether this process was the first. A
+// retry gives a running job back, to be taken at its due time.
+func (o *Outbox) retry(ctx context.Context, e outbox.Entry) (bool, error) {
+	out, err := json.Marshal(outputOf(e))
+	if err != nil {
+		return false, err
+	}
+	tag, err := bounded{o.pool}.Exec(ctx, o.statement(`
+		UPDATE {schema}.river_job
+		SET state = CASE WHEN $3::timestamptz <= {now} THEN 'available' ELSE 'retryable' END::{schema}.river_job_state,
+			scheduled_at = $3::timestamptz, attempt = greatest(attempt - 1, 0),
+			metadata = metadata || jsonb_build_object('output', $4::text::jsonb)
+		WHERE id = $2::bigint AND state = 'running'`), o.now(), e.ID, e.DueAt.UTC(), string(out))
+	return tag.RowsAffected() > 0, err
+}
+
+// finish writes an answer down and reports whether this process was the first. A
 // yes goes over everything and a no over what is open, whoever works on it by
 // now. Where the same stands there already, an earlier try got through and only
 // its result was lost.
 func (o *Outbox) finish(ctx context.Context, e outbox.Entry) (bool, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeMax)
-	defer cancel()
-	out, err := json.Marshal(o.outputOf(e))
+	out, err := json.Marshal(outputOf(e))
 	if err != nil {
 		return false, err
 	}
@@ -250,22 +291,13 @@ func (o *Outbox) finish(ctx context.Context, e outbox.Entry) (bool, error) {
 	if e.State == outbox.Confirmed {
 		final = rivertype.JobStateCompleted
 	}
-	for {
-		tag, err := o.pool.Exec(ctx, o.statement(`
-			UPDATE {schema}.river_job
-			SET state = $2::text::{schema}.river_job_state, finalized_at = $3::timestamptz,
-				metadata = metadata || jsonb_build_object('output', $4::text::jsonb)
-			WHERE id = $1::bigint AND (finalized_at IS NULL
-				OR state <> 'completed' AND $2::text = 'completed'
-				OR state = $2::text::{schema}.river_job_state AND finalized_at = $3::timestamptz)`),
-			e.ID, string(final), e.FinishedAt.UTC().Truncate(time.Microsecond), string(out))
-		if err == nil {
-			return tag.RowsAffected() > 0, nil
-		}
-		select {
-		case <-ctx.Done():
-			return false, err
-		case <-time.After(o.beat):
-		}
-	}
+	tag, err := bounded{o.pool}.Exec(ctx, o.statement(`
+		UPDATE {schema}.river_job
+		SET state = $2::text::{schema}.river_job_state, finalized_at = $3::timestamptz,
+			metadata = metadata || jsonb_build_object('output', $4::text::jsonb)
+		WHERE id = $1::bigint AND (finalized_at IS NULL
+			OR state <> 'completed' AND $2::text = 'completed'
+			OR state = $2::text::{schema}.river_job_state AND finalized_at = $3::timestamptz)`),
+		e.ID, string(final), e.FinishedAt.UTC().Truncate(time.Microsecond), string(out))
+	return tag.RowsAffected() > 0, err
 }

@@ -220,7 +220,7 @@ func TestNothingWaitsForEver(t *testing.T) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	assert.Empty(t, p.long)
-	for _, part := range []string{"unnest($1::text[]) AS key", "INSERT INTO", "'retryable', 'scheduled'", "<> ALL", "LATERAL", "SELECT count(*)", "SET revision"} {
+	for _, part := range []string{"unnest($1::text[]) AS key", "INSERT INTO", "'retryable', 'scheduled'", "<> ALL", "LATERAL", "SET revision"} {
 		assert.Contains(t, p.seen, part, "it was not put to the test")
 	}
 }

@@ -138,7 +138,7 @@ func BenchmarkClaim(b *testing.B) {
 					}
 				}
 				began := time.Now()
-				c, _, wait, err := q.next(b.Context())
+				c, wait, err := q.next(b.Context())
 				if err != nil || wait > 0 {
 					b.Fatal(wait, err)
 				}

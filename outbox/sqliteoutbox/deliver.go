@@ -3,6 +3,8 @@ package sqliteoutbox
 import (
 	"context"
 	"log/slog"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -11,20 +13,20 @@ import (
 )
 
 const (
-	// lease is how long a claim holds. It is longer than a delivery takes.
-	lease = 25 * time.Second
+	// storeMax is how long a worker tries to store an answer.
+	storeMax = 25 * time.Second
 	// pollSoon and pollIdle bound the time between two looks for what other
 	// processes and transactions have enqueued.
 	pollSoon = 2 * time.Millisecond
 	pollIdle = time.Second
 )
 
-// start lets the workers begin.
-func (q *Outbox) start() {
+// start lets the workers begin, if this process delivers.
+func (q *Outbox) start(delivers bool) {
 	calls, abort := context.WithCancel(context.Background())
 	running, stop := context.WithCancel(calls)
 	q.stop, q.abort = stop, abort
-	if q.o.Workers < 0 {
+	if !delivers {
 		abort()
 		close(q.stopped)
 		return
@@ -62,7 +64,7 @@ func (q *Outbox) dispatch(running, calls context.Context) {
 		case <-running.Done():
 			return
 		}
-		c, probing, wait, err := q.next(running)
+		c, wait, err := q.next(running)
 		if running.Err() != nil {
 			if err == nil && wait == 0 {
 				q.release(calls, c)
@@ -80,7 +82,7 @@ func (q *Outbox) dispatch(running, calls context.Context) {
 				q.deliver(calls, c)
 				q.rouse()
 			})
-			if probing {
+			if c.probe != nil {
 				work.Wait() // one at a time
 			}
 			continue
@@ -113,35 +115,61 @@ func (q *Outbox) logDatabase(err error) {
 type claim struct {
 	outbox.Entry
 	until time.Time
+	probe *delivery.Probe // if the policy chose it
 }
 
 // next claims a conversion, or says how long there is nothing to do.
-func (q *Outbox) next(ctx context.Context) (c claim, probing bool, wait time.Duration, err error) {
+func (q *Outbox) next(ctx context.Context) (c claim, wait time.Duration, err error) {
 	now := q.o.Now()
 	e, found, err := q.first(ctx, "state = 0 ORDER BY due LIMIT 1")
 	if err != nil || !found {
-		return c, false, pollIdle, err
+		return c, pollIdle, err
 	}
-	wait, probing, err = q.policy.Ready(ctx)
-	if err != nil || wait > 0 {
-		return c, probing, wait, err
+	plan, err := q.policy.Plan(ctx, q.waiting)
+	switch {
+	case err != nil || plan.Wait > 0:
+		return c, plan.Wait, err
+	case plan.Probe != nil:
+		e = plan.Probe.Entry
+	case e.DueAt.After(now):
+		return c, e.DueAt.Sub(now), nil
 	}
-	if probing {
-		e, found, err = q.first(ctx, "state = 0 AND (claimed = 0 OR due <= ?) ORDER BY due LIMIT 1", now.UnixMilli())
-		if err != nil || !found {
-			return c, probing, pollIdle, err
-		}
-	} else if e.DueAt.After(now) {
-		return c, probing, e.DueAt.Sub(now), nil
-	}
-	c = claim{e, now.Add(lease)}
+	c = claim{e, now.Add(q.policy.Lease()), plan.Probe}
 	ctx = context.WithoutCancel(ctx) // a statement that is broken off may have claimed all the same
 	n, err := q.db.exec(ctx, "UPDATE sparkloop_conversions SET claimed = 1, due = ? WHERE offer = ? AND submission = ? AND state = 0 AND due = ?",
 		c.until.UnixMilli(), e.Tracking.Offer, e.Tracking.Submission, e.DueAt.UnixMilli())
 	if err == nil && n == 0 {
 		wait = pollSoon // another process was faster
 	}
-	return c, probing, wait, err
+	return c, wait, err
+}
+
+// waiting implements [delivery.Waiting].
+func (q *Outbox) waiting(ctx context.Context, f delivery.Filter) ([]outbox.Entry, error) {
+	condition, args := "state = 0 AND (claimed = 0 OR due <= ?)", []any{q.o.Now().UnixMilli()}
+	if f.Offer != "" {
+		condition += " AND offer = ?"
+		args = append(args, f.Offer)
+	}
+	if len(f.Except) > 0 {
+		condition += " AND offer NOT IN (?" + strings.Repeat(", ?", len(f.Except)-1) + ")"
+		for _, offer := range f.Except {
+			args = append(args, offer)
+		}
+	}
+	order := " ORDER BY due"
+	if f.Newest {
+		order = " AND attempts = 0 ORDER BY due DESC"
+	}
+	return q.find(ctx, condition+order+" LIMIT "+strconv.Itoa(f.Limit), args...)
+}
+
+// wakeOffer makes due what waits of an offer.
+func (q *Outbox) wakeOffer(ctx context.Context, offer string) {
+	now := q.o.Now().UnixMilli()
+	if _, err := q.db.exec(ctx, "UPDATE sparkloop_conversions SET due = ? WHERE state = 0 AND claimed = 0 AND due > ? AND offer = ?", now, now, offer); err != nil {
+		q.o.Logger.Warn("sparkloop outbox: an offer goes on later", slog.String("offer", offer), slog.Any("error", err))
+	}
 }
 
 // release gives back a conversion that was claimed and will not be sent.
@@ -155,14 +183,17 @@ func (q *Outbox) release(ctx context.Context, c claim) {
 // When the database fails just then it tries again for as long as the claim
 // holds; after that somebody asks again, which is safe.
 func (q *Outbox) deliver(ctx context.Context, c claim) {
-	v := q.policy.Deliver(ctx, c.Entry)
-	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease)
+	v := q.policy.Deliver(ctx, c.Entry, c.probe)
+	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeMax)
 	defer cancel()
 	for {
 		n, err := q.record(record, c, v)
 		if err == nil {
 			if n > 0 && v.Sent {
 				q.policy.Stored(record, v.Entry)
+			}
+			if v.Woken {
+				q.wakeOffer(record, c.Tracking.Offer)
 			}
 			return
 		}

@@ -17,7 +17,7 @@
 // and the rate limit. A file on a network share is not safe; use riveroutbox
 // for several machines.
 //
-// What a process was delivering when it was killed is taken up again 25 seconds
+// What a process was delivering when it was killed is taken up again 35 seconds
 // later.
 //
 // The package registers modernc.org/sqlite as the driver "sqlite". A program
@@ -118,6 +118,9 @@ func open(ctx context.Context, db *database, c *sparkloop.Client, o outbox.Optio
 		return nil, err
 	}
 	db.logger = o.Logger
+	if o.Now == nil {
+		o.Now = time.Now // SQLite has no clock of its own
+	}
 	q := &Outbox{db: db, o: o, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
 	if q.policy, err = delivery.New(c, o, row{db}); err != nil {
 		return nil, err
@@ -131,7 +134,13 @@ func open(ctx context.Context, db *database, c *sparkloop.Client, o outbox.Optio
 		}
 		db.file.identify("", "-wal", "-shm")
 	}
-	q.start()
+	delivers := o.Workers > 0
+	if delivers {
+		if delivers, err = q.policy.Join(ctx); err != nil {
+			return nil, err
+		}
+	}
+	q.start(delivers)
 	return q, nil
 }
 

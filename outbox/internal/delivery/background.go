@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/sparkloop-go/sparkloop"
@@ -20,9 +21,8 @@ const (
 	tidyEvery = time.Minute
 	// batch is how many conversions an engine is asked for at a time.
 	batch = 500
-	// underWay is longer than an engine's claim on a conversion holds: what is
-	// due within that time is left alone when a clock has been set back.
-	underWay = 30 * time.Second
+	// sourceSlow is after how long a source that has not returned is logged.
+	sourceSlow = time.Minute
 )
 
 // Engine is what an engine does for Background.
@@ -36,41 +36,98 @@ type Engine interface {
 	Tidy(ctx context.Context, confirmedBefore, horizon time.Time) error
 }
 
-// Background sweeps the source and has the engine tidy up, until ctx ends.
+// Background sweeps the source and has the engine tidy up, until ctx ends. A
+// source that does not return holds up nothing else.
 func (p *Policy) Background(ctx context.Context, engine Engine) {
-	var tidied, swept, failed time.Time
-	var again bool // soon: what was under way when the clock was set may be written since
-	lately, steady := p.o.Now(), time.Now()
+	var sweeps sync.WaitGroup
+	defer sweeps.Wait()
+	c := chores{p: p, engine: engine}
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
-		now := p.o.Now()
-		back := time.Since(steady)-now.Round(0).Sub(lately.Round(0)) > setBack
-		lately, steady = now, time.Now()
-		if back || away(now, tidied) >= tidyEvery {
-			tidied = now
-			horizon := now.Add(p.o.RetryMax + time.Minute)
-			if back || again {
-				horizon = now.Add(underWay)
-			}
-			err := engine.Tidy(ctx, now.Add(-p.o.Keep), horizon)
-			if again = back || again && err != nil; err != nil && ctx.Err() == nil {
-				p.o.Logger.WarnContext(ctx, "sparkloop outbox: could not tidy up", slog.Any("error", err))
-			}
+		_, now, err := p.gate.load(ctx)
+		if err != nil {
+			now = p.Now()
 		}
-		if p.o.Source != nil && away(now, swept) >= p.o.SourceEvery && away(now, failed) >= tidyEvery {
-			if err := p.sweep(ctx, engine, swept.IsZero()); err == nil {
-				swept = now
-			} else if failed = now; ctx.Err() == nil {
-				p.o.Logger.WarnContext(ctx, "sparkloop outbox: could not sweep the source", slog.Any("error", err))
-			}
-		}
+		c.tidy(ctx, now)
+		c.sweep(ctx, now, &sweeps)
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
 	}
+}
+
+// chores is what Background has done so far.
+type chores struct {
+	p      *Policy
+	engine Engine
+	clock  clock
+
+	tidied, swept, failed time.Time
+	again                 bool // soon: what was under way when the clock was set may be written since
+
+	sweeping chan error // nil unless a sweep is under way
+	began    time.Time  // when it did
+	asked    time.Time  // likewise, on this process's clock
+	warned   bool       // that it takes long
+}
+
+func (c *chores) tidy(ctx context.Context, now time.Time) {
+	back := c.clock.jumped(now) < -setBack
+	c.clock.look(now)
+	if !back && away(now, c.tidied) < tidyEvery {
+		return
+	}
+	c.tidied = now
+	if set, err := c.setBackBefore(ctx); err == nil {
+		back = back || set
+	}
+	horizon := now.Add(c.p.o.RetryMax + time.Minute)
+	if back || c.again {
+		horizon = now.Add(c.p.Lease())
+	}
+	err := c.engine.Tidy(ctx, now.Add(-c.p.o.Keep), horizon)
+	if c.again = back || c.again && err != nil; err != nil && ctx.Err() == nil {
+		c.p.o.Logger.WarnContext(ctx, "sparkloop outbox: could not tidy up", slog.Any("error", err))
+	}
+}
+
+// setBackBefore reports whether the clock was set back since a process noted
+// it last: before this one started, perhaps.
+func (c *chores) setBackBefore(ctx context.Context) (back bool, err error) {
+	return back, c.p.gate.update(ctx, func(s *state, now time.Time) bool {
+		back = s.Clock > now.Add(setBack).UnixMilli()
+		s.Clock = now.UnixMilli()
+		return true
+	})
+}
+
+func (c *chores) sweep(ctx context.Context, now time.Time, sweeps *sync.WaitGroup) {
+	log := c.p.o.Logger
+	if c.sweeping != nil {
+		select {
+		case err := <-c.sweeping:
+			if c.sweeping = nil; err == nil {
+				c.swept = c.began
+			} else if c.failed = c.began; ctx.Err() == nil {
+				log.WarnContext(ctx, "sparkloop outbox: could not sweep the source", slog.Any("error", err))
+			}
+		default:
+			if since := time.Since(c.asked); !c.warned && since >= sourceSlow {
+				c.warned = true
+				log.WarnContext(ctx, "sparkloop outbox: the source has not returned", slog.Duration("after", since.Round(time.Second)))
+			}
+		}
+		return
+	}
+	if c.p.o.Source == nil || away(now, c.swept) < c.p.o.SourceEvery || away(now, c.failed) < tidyEvery {
+		return
+	}
+	done, first := make(chan error, 1), c.swept.IsZero()
+	c.sweeping, c.began, c.asked, c.warned = done, now, time.Now(), false
+	sweeps.Go(func() { done <- c.p.sweep(ctx, c.engine, first) })
 }
 
 // away is how far apart two times are: a clock that was set back must not stop
@@ -82,7 +139,7 @@ func away(a, b time.Time) time.Duration { return a.Sub(b).Abs() }
 // was wrong, or have been told by a file that was lost. Those after it are shared
 // between the processes.
 func (p *Policy) sweep(ctx context.Context, engine Engine, first bool) error {
-	began := p.o.Now()
+	began := p.Now()
 	since := began.Add(-reach(p.o))
 	if !first {
 		s, _, _, err := load(ctx, p.row)
@@ -116,12 +173,24 @@ func (p *Policy) sweep(ctx context.Context, engine Engine, first bool) error {
 
 // ask asks the source, and drops what is no conversion or comes twice.
 func (p *Policy) ask(ctx context.Context, since time.Time) (ts []sparkloop.Tracking, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("the source panicked: %v", v)
+	type result struct {
+		ts  []sparkloop.Tracking
+		err error
+	}
+	results := make(chan result, 1)
+	go func() {
+		var r result
+		if ended := guarded(func() { r.ts, r.err = p.o.Source(ctx, since.UTC()) }); ended != nil {
+			r.err = fmt.Errorf("the source %w", ended)
 		}
+		results <- r
 	}()
-	ts, err = p.o.Source(ctx, since.UTC())
+	select {
+	case r := <-results:
+		ts, err = r.ts, r.err
+	case <-ctx.Done():
+		err = ctx.Err() // whatever becomes of the source
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -59,7 +59,7 @@ func TestWhatBecomesOfAConversion(t *testing.T) {
 					e := entry(7, tracking)
 					e.Tracking.CapturedAt = time.Now().Add(-age)
 					began := time.Now()
-					v := p.Deliver(t.Context(), e)
+					v := deliver(t.Context(), t, p, e)
 					want := tt.want
 					if age > 0 {
 						want = tt.afterExpiry
@@ -89,9 +89,9 @@ func TestWithoutACaptureTimeItCountsFromEnqueueing(t *testing.T) {
 	p := process(t, new(memory), api.Client(), outbox.Options{Logger: quiet})
 	e := entry(1, sparkloop.Tracking{Offer: "offer_x", Submission: "submission_y"})
 	e.EnqueuedAt = time.Now().Add(-45*24*time.Hour + time.Minute)
-	assert.Equal(t, outbox.Pending, p.Deliver(t.Context(), e).Entry.State)
+	assert.Equal(t, outbox.Pending, deliver(t.Context(), t, p, e).Entry.State)
 	e.EnqueuedAt = time.Now().Add(-45 * 24 * time.Hour)
-	assert.Equal(t, outbox.Expired, p.Deliver(t.Context(), e).Entry.State)
+	assert.Equal(t, outbox.Expired, deliver(t.Context(), t, p, e).Entry.State)
 }
 
 func TestPausesGrowAndAreRandom(t *testing.T) {
@@ -104,7 +104,7 @@ func TestPausesGrowAndAreRandom(t *testing.T) {
 		e := entry(1, tracking)
 		seen := make(map[time.Duration]bool)
 		for n := range 2000 {
-			e = p.Deliver(t.Context(), e).Entry
+			e = deliver(t.Context(), t, p, e).Entry
 			pause := time.Until(e.DueAt)
 			most := time.Hour
 			if n < 10 {
@@ -125,9 +125,9 @@ func TestRetryAfterGoesBeforeAShorterPause(t *testing.T) {
 		p := process(t, new(memory), api.Client(), outbox.Options{Logger: quiet})
 		_, tracking := api.Click("", "https://shop.example/")
 		api.Fail(sparklooptest.Status(503, "", "Retry-After", "600"), 1)
-		assert.Equal(t, time.Now().Add(10*time.Minute), p.Deliver(t.Context(), entry(1, tracking)).Entry.DueAt)
+		assert.Equal(t, time.Now().Add(10*time.Minute), deliver(t.Context(), t, p, entry(1, tracking)).Entry.DueAt)
 		api.Fail(sparklooptest.Status(503, "", "Retry-After", "86400"), 1)
-		assert.Equal(t, time.Now().Add(time.Hour), p.Deliver(t.Context(), entry(1, tracking)).Entry.DueAt, "at most RetryMax")
+		assert.Equal(t, time.Now().Add(time.Hour), deliver(t.Context(), t, p, entry(1, tracking)).Entry.DueAt, "at most RetryMax")
 	})
 }
 
@@ -140,7 +140,7 @@ func TestACallThatIsBrokenOffIsDueAtOnce(t *testing.T) {
 		_, tracking := api.Click("", "https://shop.example/")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		v := p.Deliver(ctx, entry(1, tracking))
+		v := deliver(ctx, t, p, entry(1, tracking))
 		assert.False(t, v.Sent)
 		assert.Zero(t, v.Entry.Attempts)
 		assert.Equal(t, outbox.Pending, v.Entry.State)
@@ -148,22 +148,30 @@ func TestACallThatIsBrokenOffIsDueAtOnce(t *testing.T) {
 	})
 }
 
-func TestOneThatFindsNoSlotIsSoonDueAgain(t *testing.T) {
+// Waiting for a slot is neither an attempt nor a failure.
+func TestOneThatFindsNoSlotIsDueWhenOneIsNear(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := sparklooptest.NewServer(t)
 		p := process(t, new(memory), api.Client(sparkloop.WithRateLimit(1, time.Minute)), outbox.Options{Logger: quiet})
-		for n := range int64(10) {
+		start := time.Now()
+		for n := range int64(5) {
 			_, tracking := api.Click("", "https://shop.example/")
-			v := p.Deliver(t.Context(), entry(n, tracking))
+			e := entry(n, tracking)
+			v := p.Deliver(t.Context(), e, nil)
 			assert.Equal(t, n == 0, v.Sent)
 			if n > 0 {
-				assert.WithinRange(t, v.Entry.DueAt, time.Now().Add(time.Second), time.Now().Add(2*time.Second))
+				assert.Equal(t, start.Add(59*time.Second), v.Entry.DueAt)
+				e.DueAt = v.Entry.DueAt
+				assert.Equal(t, e, v.Entry)
+				plan, err := p.Plan(t.Context(), only())
+				require.NoError(t, err)
+				assert.Equal(t, time.Until(v.Entry.DueAt), plan.Wait)
 			}
 		}
 		var s outbox.Stats
 		require.NoError(t, p.Paused(t.Context(), &s))
-		assert.Zero(t, s.PausedSince, "that is no failure")
+		assert.Zero(t, s.PausedSince)
 	})
 }
 

@@ -2,231 +2,313 @@ package delivery
 
 import (
 	"context"
-	"errors"
-	"math/rand/v2"
-	"net/http"
-	"strconv"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox"
 )
-
-const (
-	// callMax bounds one delivery: its waits for slots and the calls.
-	callMax = 20 * time.Second
-	// probeMax is the longest time between two probes of a paused queue.
-	probeMax = 5 * time.Minute
-)
-
-// pause is a queue that waits for SparkLoop to come back. Times are unix
-// milliseconds on the policy's clock.
-type pause struct {
-	Class  string `json:"class"` // of the failure
-	Reason string `json:"reason"`
-	Since  int64  `json:"since"`
-	Probe  int64  `json:"probe"` // when the next conversion may be tried
-	Step   int    `json:"step"`  // how many probes have failed
-	Key    string `json:"key"`   // of the conversion of the last probe that failed
-}
 
 // gate decides whether a conversion may be sent: always, but for a pause, in
-// which one at a time is let through to see whether it is over. A pause is in
-// the shared state, for all processes, or, after a 401, in this one alone.
+// which one at a time is let through to see whether it is over. A pause is of the
+// whole queue or of one offer, in the shared state, or, after a 401, of this
+// process alone.
 type gate struct {
-	row      SharedState
-	now      func() time.Time
-	retryMin time.Duration
-	retryMax time.Duration
+	row   SharedState
+	now   func(shared time.Time) time.Time // the queue's clock, given the common one or zero
+	retry retry
+	api   string // to which this process delivers
 
-	mu        sync.Mutex
-	own       *pause // after a 401
-	lastKey   string // the conversion that failed last, with no good answer since
-	lastClass string
+	mu     sync.Mutex
+	own    *pause // after a 401
+	streak streak
 }
 
-// pass says which pauses a conversion that may be sent is the probe of.
-type pass struct{ probesOwn, probesShared bool }
+const (
+	saidAfter = 3  // failed probes: a pause that lasts so long is logged
+	offersMax = 50 // offers that are paused by themselves; beyond it the oldest is forgotten
+)
 
-// enter says whether a conversion may be sent now. In a pause that is one at a
-// time: whoever may is the probe, and nobody else is before its call must be over.
-func (g *gate) enter(ctx context.Context) (p pass, ok bool, err error) {
-	now := g.now()
+// load returns the shared state and the time on the queue's clock.
+func (g *gate) load(ctx context.Context) (state, time.Time, error) {
+	s, _, shared, err := load(ctx, g.row)
+	return s, g.now(shared), err
+}
+
+// update changes the shared state.
+func (g *gate) update(ctx context.Context, change func(s *state, now time.Time) bool) error {
+	return update(ctx, g.row, func(s *state, shared time.Time) bool { return change(s, g.now(shared)) })
+}
+
+// foreign reports whether the queue delivers to another API than this process.
+func (g *gate) foreign(s *state) bool { return s.API != "" && s.API != g.api }
+
+// holding returns the pauses that hold all conversions of this process.
+func (g *gate) holding(s *state) (all []*pause) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.own != nil {
-		if g.wait(g.own, now) > 0 {
-			g.mu.Unlock()
-			return pass{}, false, nil
-		}
-		g.own.Probe = now.Add(callMax).UnixMilli()
-		p.probesOwn = true
+		own := *g.own
+		all = append(all, &own)
 	}
-	g.mu.Unlock()
+	if s.Pause != nil {
+		all = append(all, s.Pause)
+	}
+	return all
+}
 
-	s, _, _, err := load(ctx, g.row)
-	if err != nil || s.Pause == nil {
-		return p, err == nil, err
-	}
-	err = update(ctx, g.row, func(s *state, _ time.Time) bool {
-		p.probesShared = s.Pause != nil && g.wait(s.Pause, now) <= 0
-		ok = s.Pause == nil || p.probesShared
-		if p.probesShared {
-			s.Pause.Probe = now.Add(callMax).UnixMilli()
+// due returns the paused offers that are to be probed, the one that waited
+// longest first.
+func (g *gate) due(s *state, now time.Time) (offers []string) {
+	for offer, p := range s.Offers {
+		if g.wait(p, now) <= 0 {
+			offers = append(offers, offer)
 		}
-		return p.probesShared
+	}
+	slices.SortFunc(offers, func(a, b string) int { return int(s.Offers[a].Probe - s.Offers[b].Probe) })
+	return offers
+}
+
+// forget drops the pause of an offer.
+func (g *gate) forget(ctx context.Context, offer string) error {
+	return g.update(ctx, func(s *state, _ time.Time) bool {
+		_, paused := s.Offers[offer]
+		delete(s.Offers, offer)
+		return paused
 	})
-	return p, ok && err == nil, err
-}
-
-// peek is enter without taking the probe: how long nothing may be sent, and
-// whether what may be sent then is a probe.
-func (g *gate) peek(ctx context.Context) (wait time.Duration, probing bool, err error) {
-	own, common, err := g.paused(ctx)
-	now := g.now()
-	for _, p := range []*pause{own, common} {
-		if p != nil {
-			wait, probing = max(wait, g.wait(p, now)), true
-		}
-	}
-	return wait, probing, err
-}
-
-// paused returns the pauses that hold this process.
-func (g *gate) paused(ctx context.Context) (own, common *pause, err error) {
-	g.mu.Lock()
-	if g.own != nil {
-		p := *g.own
-		own = &p
-	}
-	g.mu.Unlock()
-	s, _, _, err := load(ctx, g.row)
-	return own, s.Pause, err
-}
-
-// answered notes that SparkLoop has said something about a conversion, and
-// returns the pause that this ends.
-func (g *gate) answered(ctx context.Context, p pass) (ended *pause) {
-	g.mu.Lock()
-	g.lastKey, g.lastClass = "", ""
-	ended, g.own = g.own, nil
-	g.mu.Unlock()
-	if !p.probesShared {
-		return ended
-	}
-	var common *pause
-	err := update(ctx, g.row, func(s *state, _ time.Time) bool {
-		common, s.Pause = s.Pause, nil
-		return common != nil
-	})
-	if err == nil && common != nil {
-		ended = common
-	}
-	return ended
-}
-
-// failed notes that a conversion got no good answer, and returns the pause
-// that begins with it.
-func (g *gate) failed(ctx context.Context, p pass, key, class, reason string) (began *pause) {
-	now := g.now()
-	fresh := &pause{Class: class, Reason: reason, Since: now.UnixMilli()}
-	fresh.Probe = now.Add(g.interval(0)).UnixMilli()
-
-	g.mu.Lock()
-	alike := g.lastKey != "" && g.lastKey != key && g.lastClass == class
-	g.lastKey, g.lastClass = key, class
-	switch {
-	case p.probesOwn && g.own != nil:
-		if class != unauthorized {
-			g.again(g.own, now, key, g.own.Class, g.own.Reason) // that says nothing about the key
-		} else {
-			g.again(g.own, now, key, class, reason)
-		}
-	case class == unauthorized && g.own == nil: // it is about the key: no second conversion is needed
-		own := *fresh
-		g.own, began = &own, fresh
-	}
-	g.mu.Unlock()
-
-	if !p.probesShared && (!alike || class == unauthorized) {
-		return began
-	}
-	var changed bool
-	err := update(ctx, g.row, func(s *state, _ time.Time) bool {
-		changed = false
-		switch {
-		case class == unauthorized:
-			s.Pause = nil // SparkLoop is back, and refuses the key of this process
-		case p.probesShared && s.Pause != nil:
-			g.again(s.Pause, now, key, class, reason)
-		case s.Pause == nil && alike:
-			s.Pause, changed = fresh, true
-		default:
-			return false
-		}
-		return true
-	})
-	if err == nil && changed {
-		began = fresh
-	}
-	return began
-}
-
-// again sets the time of the next probe after one that failed.
-func (g *gate) again(p *pause, now time.Time, key, class, reason string) {
-	p.Step++
-	p.Key, p.Class, p.Reason = key, class, reason
-	p.Probe = now.Add(g.interval(p.Step)).UnixMilli()
-}
-
-// alone says whether the last probe was with the same conversion as this one.
-// They take turns, so there is no other.
-func (g *gate) alone(ctx context.Context, p pass, key string) bool {
-	own, common, err := g.paused(ctx)
-	return err == nil && (!p.probesOwn || own != nil && own.Key == key) &&
-		(!p.probesShared || common != nil && common.Key == key)
-}
-
-// interval is the time until probe n+1.
-func (g *gate) interval(n int) time.Duration {
-	return backoff(g.retryMin, min(g.retryMax, max(g.retryMin, probeMax)), n)
 }
 
 // wait is how long it is until the next probe. One further away than any that
 // we set was set by a clock that was wrong.
 func (g *gate) wait(p *pause, now time.Time) time.Duration {
 	wait := time.UnixMilli(p.Probe).Sub(now)
-	if wait > max(g.retryMin, probeMax)+time.Minute {
+	if wait > max(g.retry.min, probeMax)+time.Minute {
 		return 0
 	}
 	return max(wait, 0)
 }
 
-// backoff is a pause after n failures before: lo doubled n times, at most hi,
-// less a random part of up to a half.
-func backoff(lo, hi time.Duration, n int) time.Duration {
-	d := hi
-	if n < 62 && lo <= hi>>n {
-		d = lo << n
-	}
-	return d/2 + rand.N(d/2+1)
+// pass says which pauses a conversion that may be sent is the probe of.
+type pass struct {
+	own, queue, offer bool
+	alone             bool // the last probe was with the same conversion
+	tidy              bool // a success has something to clear in the shared state
 }
 
-const unauthorized = "unauthorized"
+func (p pass) probe() bool { return p.own || p.queue || p.offer }
 
-// classOf names what is alike in two failures.
-func classOf(err error) string {
-	var e *sparkloop.Error
-	switch {
-	case errors.Is(err, sparkloop.ErrUnauthorized):
-		return unauthorized
-	case errors.Is(err, sparkloop.ErrEndpointNotFound):
-		return "endpoint not found"
-	case errors.Is(err, sparkloop.ErrUnexpectedResponse):
-		return "unexpected response"
-	case !errors.As(err, &e) || e.StatusCode == 0:
-		return "no answer"
-	case e.StatusCode >= http.StatusInternalServerError:
-		return "server error"
+// take lets a probe through, unless another process was faster: until its call
+// must be over, nobody else sends one.
+func (g *gate) take(ctx context.Context, pr *Probe) (p pass, ok bool, err error) {
+	key, offer := pr.Entry.Tracking.Key(), pr.Entry.Tracking.Offer
+	err = g.update(ctx, func(s *state, now time.Time) bool {
+		p, ok = pass{tidy: true}, false
+		due := func(one *pause) bool {
+			if pr.early && now.Sub(time.UnixMilli(one.Last)) >= g.retry.min && !slices.Contains(one.Tried, offer) {
+				return true
+			}
+			return g.wait(one, now) <= 0
+		}
+		pauses := g.holding(s)
+		if pr.offer != "" {
+			one := s.Offers[pr.offer]
+			if one == nil || !due(one) || len(pauses) > 0 {
+				return false
+			}
+			p.offer, pauses = true, []*pause{one}
+		}
+		if len(pauses) == 0 || slices.ContainsFunc(pauses, func(one *pause) bool { return !due(one) }) {
+			return false
+		}
+		p.alone = true
+		for _, one := range pauses {
+			one.Probe, one.Last = now.Add(callMax).UnixMilli(), now.UnixMilli()
+			p.alone = p.alone && one.Key == key
+			p.queue = p.queue || one == s.Pause
+		}
+		g.mu.Lock()
+		if p.own = g.own != nil && !p.offer; p.own {
+			g.own.Probe = now.Add(callMax).UnixMilli()
+		}
+		g.mu.Unlock()
+		ok = true
+		return p.queue || p.offer
+	})
+	return p, ok && err == nil, err
+}
+
+// answered notes that SparkLoop has said something about a conversion. It
+// returns the pauses that this ends; woken says that the offer was paused.
+func (g *gate) answered(ctx context.Context, p pass, offer string) (ended []*pause, woken bool) {
+	g.mu.Lock()
+	g.streak = streak{}
+	own := g.own
+	g.own = nil
+	g.mu.Unlock()
+	if own != nil {
+		ended = append(ended, own)
 	}
-	return "status " + strconv.Itoa(e.StatusCode)
+	if !p.tidy {
+		return ended, false
+	}
+	var common, mark *pause
+	err := g.update(ctx, func(s *state, now time.Time) bool {
+		common, mark = nil, s.Offers[offer]
+		changed := mark != nil || s.Rejected != nil
+		delete(s.Offers, offer)
+		s.Rejected = nil
+		if p.queue && s.Pause != nil {
+			common, s.Pause, changed = s.Pause, nil, true
+			for _, tried := range common.Tried { // it may have been about those
+				if tried != offer {
+					g.pauseOffer(s, tried, common, now)
+				}
+			}
+		}
+		return changed
+	})
+	if err != nil {
+		return ended, false
+	}
+	for _, one := range []*pause{common, mark} {
+		if one != nil {
+			ended = append(ended, one)
+		}
+	}
+	return ended, mark != nil
+}
+
+// pauseOffer begins the pause of an offer that failed while another one did not.
+func (g *gate) pauseOffer(s *state, offer string, like *pause, now time.Time) {
+	if s.Offers == nil {
+		s.Offers = make(map[string]*pause)
+	}
+	if s.Offers[offer] != nil {
+		return
+	}
+	if len(s.Offers) >= offersMax {
+		oldest := ""
+		for o, one := range s.Offers {
+			if oldest == "" || one.Since < s.Offers[oldest].Since {
+				oldest = o
+			}
+		}
+		delete(s.Offers, oldest)
+	}
+	s.Offers[offer] = g.begin(like.Class, like.Reason, now)
+}
+
+// event is what a failure changed: what is to be logged or told.
+type event struct {
+	began *pause // a pause of the queue or of this process
+	said  *pause // a pause that has lasted: it is to be logged
+	offer bool   // the latter is of the offer alone
+}
+
+// failed notes that a conversion got no good answer at that time.
+func (g *gate) failed(ctx context.Context, p pass, e outbox.Entry, class, reason string, now time.Time) (ev event) {
+	key, offer := e.Tracking.Key(), e.Tracking.Offer
+	g.mu.Lock()
+	begins := !p.probe() && g.streak.add(e, class)
+	offers := g.streak.offers
+	switch {
+	case p.own && g.own != nil:
+		if class == unauthorized {
+			g.own.Reason = reason
+		}
+		g.again(g.own, now, key, offer) // anything else says nothing about the key
+	case class == unauthorized && g.own == nil: // it is about the key: no second conversion is needed
+		g.own = g.begin(class, reason, now)
+		g.own.Said = true
+		own := *g.own
+		ev = event{began: &own, said: &own}
+	}
+	g.mu.Unlock()
+
+	if !p.queue && !p.offer && !begins && class != unauthorized {
+		return ev
+	}
+	var changed event
+	err := g.update(ctx, func(s *state, _ time.Time) bool {
+		changed = event{}
+		one, of := s.Pause, false
+		if p.offer {
+			one, of = s.Offers[offer], true
+		}
+		switch {
+		case class == unauthorized:
+			s.Rejected = g.begin(class, reason, now)
+			if p.queue {
+				s.Pause = nil // SparkLoop is back, and rejects the key of this process
+			}
+		case p.probe() && one != nil:
+			one.Class, one.Reason = class, reason
+			g.again(one, now, key, offer)
+			if one.Step >= saidAfter && !one.Said {
+				one.Said = true
+				changed = event{said: one, offer: of}
+			}
+		case begins && s.Pause == nil:
+			s.Pause = g.begin(class, reason, now)
+			s.Pause.Tried = offers
+			changed = event{began: s.Pause}
+		default:
+			return false
+		}
+		return true
+	})
+	if err == nil && (changed.began != nil || changed.said != nil) {
+		return changed
+	}
+	return ev
+}
+
+func (g *gate) begin(class, reason string, now time.Time) *pause {
+	return &pause{
+		Class: class, Reason: reason,
+		Since: now.UnixMilli(), Last: now.UnixMilli(), Probe: now.Add(g.retry.probe(0)).UnixMilli(),
+	}
+}
+
+// again sets the time of the next probe after one that failed.
+func (g *gate) again(p *pause, now time.Time, key, offer string) {
+	p.Step++
+	p.Key, p.Last = key, now.UnixMilli()
+	p.Probe = now.Add(g.retry.probe(p.Step)).UnixMilli()
+	p.Tried = remember(p.Tried, offer, triedMax)
+}
+
+// remember returns list with text last, and at most that many texts.
+func remember(list []string, text string, most int) []string {
+	list = append(slices.DeleteFunc(slices.Clone(list), func(t string) bool { return t == text }), text)
+	return list[max(0, len(list)-most):]
+}
+
+// streak is the conversions that failed alike, with no good answer in between.
+type streak struct {
+	class        string
+	keys, offers []string
+	weight       int
+}
+
+const (
+	firstWeight = 5  // of a conversion's first failure
+	pauseWeight = 10 // at which the queue pauses: two first failures
+)
+
+// add notes a failure and reports whether the queue is to pause. A conversion
+// that failed before says little about all others when it fails again.
+func (s *streak) add(e outbox.Entry, class string) bool {
+	if s.class != class {
+		*s = streak{class: class}
+	}
+	if key := e.Tracking.Key(); !slices.Contains(s.keys, key) {
+		s.keys = remember(s.keys, key, pauseWeight)
+		s.offers = remember(s.offers, e.Tracking.Offer, pauseWeight)
+		s.weight++
+		if e.Attempts == 0 {
+			s.weight += firstWeight - 1
+		}
+	}
+	return s.weight >= pauseWeight && len(s.keys) > 1
 }

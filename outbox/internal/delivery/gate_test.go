@@ -49,7 +49,7 @@ func (s *story) fresh() outbox.Entry {
 }
 
 func (s *story) sent(p *delivery.Policy, e outbox.Entry) bool {
-	return p.Deliver(s.t.Context(), e).Sent
+	return deliver(s.t.Context(), s.t, p, e).Sent
 }
 
 func (s *story) stats(p *delivery.Policy) (stats outbox.Stats) {
@@ -59,11 +59,17 @@ func (s *story) stats(p *delivery.Policy) (stats outbox.Stats) {
 
 // untilProbe waits for the next probe's time.
 func (s *story) untilProbe(p *delivery.Policy) time.Duration {
-	wait, probing, err := p.Ready(s.t.Context())
-	require.NoError(s.t, err)
-	require.True(s.t, probing)
-	time.Sleep(wait)
-	return wait
+	s.t.Helper()
+	began, e := time.Now(), s.fresh()
+	for {
+		plan, err := p.Plan(s.t.Context(), only(e))
+		require.NoError(s.t, err)
+		if plan.Probe != nil {
+			return time.Since(began)
+		}
+		require.NotZero(s.t, plan.Wait, "it is not paused")
+		time.Sleep(plan.Wait)
+	}
 }
 
 func TestTheQueuePausesAndGoesOnByItself(t *testing.T) {
@@ -141,7 +147,7 @@ func TestANoEndsThePauseToo(t *testing.T) {
 		s.sent(s.one, s.fresh())
 		s.sent(s.one, s.fresh())
 		s.untilProbe(s.one)
-		v := s.one.Deliver(t.Context(), entry(99, sparkloop.Tracking{Offer: "offer_x", Submission: "submission_y"}))
+		v := deliver(t.Context(), t, s.one, entry(99, sparkloop.Tracking{Offer: "offer_x", Submission: "submission_y"}))
 		assert.Equal(t, outbox.Dead, v.Entry.State)
 		assert.Zero(t, s.stats(s.one).PausedSince)
 	})
@@ -173,7 +179,7 @@ func TestOneThatAlwaysFailsHoldsUpNobody(t *testing.T) {
 		poison := s.fresh()
 		for range 50 {
 			s.api.Fail(sparklooptest.Status(500, ""), 1)
-			v := s.one.Deliver(t.Context(), poison)
+			v := deliver(t.Context(), t, s.one, poison)
 			poison = v.Entry
 			require.True(t, v.Sent)
 			if poison.Attempts%10 == 0 {
@@ -220,7 +226,7 @@ func TestA401PausesItsOwnProcessAlone(t *testing.T) {
 		last := time.Duration(0)
 		for range 10 {
 			last = s.untilProbe(bad)
-			v := bad.Deliver(t.Context(), s.fresh())
+			v := deliver(t.Context(), t, bad, s.fresh())
 			assert.True(t, v.Sent)
 			assert.Less(t, time.Until(v.Entry.DueAt), 6*time.Second, "another process may have the right key")
 			assert.False(t, s.sent(bad, s.fresh()), "one at a time")
@@ -299,7 +305,7 @@ func TestASingleConversionAndAWrongKey(t *testing.T) {
 		s.api.Fail(sparklooptest.Status(401, ""), -1)
 		e := s.fresh()
 		for range 10 {
-			v := s.one.Deliver(t.Context(), e)
+			v := deliver(t.Context(), t, s.one, e)
 			require.True(t, v.Sent)
 			e = v.Entry
 			s.untilProbe(s.one)
@@ -322,7 +328,7 @@ func TestWhatExpiresBeginsNoPause(t *testing.T) {
 		s := tell(t, same)
 		s.api.Fail(sparklooptest.Status(500, ""), 3)
 		for range 3 {
-			assert.Equal(t, outbox.Expired, s.one.Deliver(t.Context(), s.expired()).Entry.State)
+			assert.Equal(t, outbox.Expired, deliver(t.Context(), t, s.one, s.expired()).Entry.State)
 		}
 		assert.Zero(t, s.stats(s.one).PausedSince)
 		assert.Empty(t, s.paused)
@@ -346,13 +352,13 @@ func TestTheLastOneInAPauseExpires(t *testing.T) {
 				last, other := s.expired(), s.expired()
 				for _, e := range []outbox.Entry{last, other, last, other, last} {
 					s.untilProbe(s.one)
-					v := s.one.Deliver(t.Context(), e)
+					v := deliver(t.Context(), t, s.one, e)
 					require.True(t, v.Sent)
 					assert.Equal(t, outbox.Pending, v.Entry.State)
 					assert.NotZero(t, s.stats(s.one).PausedSince)
 				}
 				s.untilProbe(s.one)
-				assert.Equal(t, outbox.Expired, s.one.Deliver(t.Context(), last).Entry.State)
+				assert.Equal(t, outbox.Expired, deliver(t.Context(), t, s.one, last).Entry.State)
 				assert.Zero(t, s.stats(s.one).PausedSince)
 				assert.Contains(t, s.log.String(), "outbox: going on")
 			})

@@ -72,3 +72,25 @@ func entry(id int64, tracking sparkloop.Tracking) outbox.Entry {
 func inMemory(api *sparklooptest.Server) *http.Client {
 	return &http.Client{Transport: api.Transport()}
 }
+
+// only has these conversions wait.
+func only(waiting ...outbox.Entry) delivery.Waiting {
+	return func(_ context.Context, f delivery.Filter) (picked []outbox.Entry, err error) {
+		for _, e := range waiting {
+			if f.Picks(e) {
+				picked = append(picked, e)
+			}
+		}
+		return picked, nil
+	}
+}
+
+// deliver delivers a conversion: as the probe, if it is time for one.
+func deliver(ctx context.Context, t *testing.T, p *delivery.Policy, e outbox.Entry) delivery.Verdict {
+	t.Helper()
+	plan, err := p.Plan(ctx, only(e))
+	if err != nil {
+		return p.Deliver(ctx, e, nil)
+	}
+	return p.Deliver(ctx, e, plan.Probe)
+}

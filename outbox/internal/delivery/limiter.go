@@ -7,24 +7,28 @@ import (
 	"time"
 )
 
-// limiter is one rate limit for all processes on a database. A row holds the
-// next free slot; slots lie evenly, a window and its tolerance apart for each
-// n, so that no window holds more than n as SparkLoop counts, a crash or a restart
-// in between or not. See internal/pacing for the tolerance.
+// limiter is one rate limit for all processes on a database. The shared state
+// holds the next free slot. Slots lie evenly, a window and its tolerance apart
+// for each n, so that no window holds more than n as SparkLoop counts, a crash or
+// a restart in between or not. See internal/pacing for the tolerance.
 type limiter struct {
 	row   SharedState
 	every time.Duration // between two slots
 	late  time.Duration // by which a slot may be used late
-	most  time.Duration // by which the row may lie ahead; more is a clock that was wrong
+	clock clock
 
-	turn chan struct{} // held by the one who reserves, in this process
+	turn chan struct{} // held by the delivery of this process that is next to reserve
 }
 
 const (
 	// holdMax is the longest that a 429 holds everybody.
 	holdMax = time.Minute
-	// setBack is how far a clock may go back before that counts.
-	setBack = 5 * time.Second
+	// near is how far ahead a delivery reserves a slot. A slot that lies further
+	// ahead stays free for whoever waits when it is near, so that the order of
+	// delivery is decided late and a process that ends loses no slot of others.
+	near = 2 * time.Second
+	// slotMax is how long a delivery waits for a slot before it is given back.
+	slotMax = 10 * time.Second
 )
 
 func newLimiter(row SharedState, requests int, window time.Duration) *limiter {
@@ -33,77 +37,165 @@ func newLimiter(row SharedState, requests int, window time.Duration) *limiter {
 		row:   row,
 		every: (window + tolerance) / time.Duration(requests),
 		late:  tolerance / 2,
-		most:  holdMax + 10*(window+tolerance),
 		turn:  make(chan struct{}, 1),
 	}
 }
 
-// Wait reserves a slot and returns when its time has come.
+// Wait reserves a slot and returns at the slot's time. The first request of a
+// delivery has its slot already; the wait for a further one does not count as
+// time of the call.
 func (l *limiter) Wait(ctx context.Context) error {
+	if c, ok := ctx.Value(callKey{}).(*call); ok {
+		return c.wait(func() error { return l.direct(ctx) })
+	}
+	return l.direct(ctx)
+}
+
+// direct reserves the next slot, however far ahead, unless it lies beyond the
+// context's deadline.
+func (l *limiter) direct(ctx context.Context) error {
 	for {
-		slot, wait, err := l.reserve(ctx)
-		if err != nil || wait <= 0 {
-			return err
+		most := time.Duration(1<<63 - 1)
+		if deadline, bounded := ctx.Deadline(); bounded {
+			most = time.Until(deadline)
 		}
-		began := time.Now()
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			l.giveBack(ctx, slot)
-			return ctx.Err()
-		}
-		s, _, now, err := load(ctx, l.row)
+		slot, wait, err := l.reserve(ctx, most)
 		if err != nil {
 			return err
 		}
-		if time.Since(began) > wait+l.late {
-			continue // the process was suspended, and others have counted on this slot's time
+		if wait > most {
+			return fmt.Errorf("the next one is in %s: %w", wait.Round(time.Millisecond), context.DeadlineExceeded)
 		}
-		if s.Hold <= now.UnixMicro() || s.Hold > now.Add(holdMax+time.Second).UnixMicro() || l.wrong(&s, now) {
-			return nil
+		if _, used, err := l.await(ctx, slot, wait); used || err != nil {
+			return err
 		}
-		// A 429 has come meanwhile.
 	}
 }
 
-// reserve takes the next free slot and returns how long it is until then. One
-// that lies beyond the context's deadline is not taken.
-func (l *limiter) reserve(ctx context.Context) (slot int64, wait time.Duration, err error) {
+// take waits for a slot for one delivery, for about slotMax, and returns the
+// shared state at the slot's time. If there is no slot by then, it returns how far
+// ahead the next one lies.
+func (l *limiter) take(ctx context.Context) (s state, slot int64, later time.Duration, err error) {
+	give := time.NewTimer(slotMax)
+	defer give.Stop()
+	began := time.Now()
 	select {
 	case l.turn <- struct{}{}:
-		defer func() { <-l.turn }()
+	case <-give.C:
+		return s, 0, near, nil
 	case <-ctx.Done():
-		return 0, 0, ctx.Err()
+		return s, 0, 0, ctx.Err()
 	}
-	fits := true
-	err = update(ctx, l.row, func(s *state, now time.Time) bool {
-		at := now.UnixMicro()
-		slot = max(at, s.Next)
-		if l.wrong(s, now) {
-			slot = at + l.every.Microseconds()
-			s.Hold = 0
+	held := true
+	release := func() {
+		if held {
+			<-l.turn
+			held = false
 		}
-		wait = time.Duration(slot-at) * time.Microsecond
-		deadline, bounded := ctx.Deadline()
-		fits = !bounded || time.Until(deadline) >= wait
-		s.Next, s.Set = slot+l.every.Microseconds(), at
-		return fits
-	})
-	switch {
-	case err != nil:
-		return 0, 0, err
-	case !fits:
-		return 0, 0, fmt.Errorf("the next one is in %s: %w", wait.Round(time.Millisecond), context.DeadlineExceeded)
 	}
-	return slot, wait, nil
+	defer release()
+	for {
+		slot, wait, err := l.reserve(ctx, near)
+		switch {
+		case err != nil:
+			return s, 0, 0, err
+		case wait <= near:
+			release() // the next one may reserve meanwhile
+			s, used, err := l.await(ctx, slot, wait)
+			if used || err != nil {
+				return s, slot, 0, err
+			}
+			if time.Since(began) >= slotMax {
+				return s, 0, near, nil
+			}
+			select {
+			case l.turn <- struct{}{}:
+				held = true
+			case <-ctx.Done():
+				return s, 0, 0, ctx.Err()
+			}
+			continue
+		}
+		left := slotMax - time.Since(began)
+		if left <= 0 {
+			return s, 0, wait - near, nil
+		}
+		if err := sleep(ctx, min(wait-near, left)); err != nil {
+			return s, 0, 0, err
+		}
+	}
 }
 
-// wrong says whether the clock was ahead when the row was written.
-func (l *limiter) wrong(s *state, now time.Time) bool {
-	return s.Next > now.Add(l.most).UnixMicro() || s.Set > now.Add(setBack).UnixMicro()
+// await returns at a reserved slot's time. used is false if the slot may not be
+// used any more.
+func (l *limiter) await(ctx context.Context, slot int64, wait time.Duration) (s state, used bool, err error) {
+	began := time.Now()
+	if err := sleep(ctx, wait); err != nil {
+		l.giveBack(ctx, slot)
+		return s, false, err
+	}
+	s, _, now, err := load(ctx, l.row)
+	if err != nil {
+		return s, false, err
+	}
+	if time.Since(began) > wait+l.late {
+		return s, false, nil // the process was suspended, and others count on this slot's time
+	}
+	held := s.Hold > now.UnixMicro() && s.Hold <= now.Add(holdMax+time.Second).UnixMicro() && !setAhead(&s, now)
+	return s, !held, nil // held: a 429 has come meanwhile
 }
+
+// reserve takes the next free slot if it is at most that far ahead, and returns
+// how far it is.
+func (l *limiter) reserve(ctx context.Context, most time.Duration) (slot int64, wait time.Duration, err error) {
+	err = l.update(ctx, func(s *state, now time.Time) bool {
+		slot = l.next(s, now)
+		wait = time.Duration(slot-now.UnixMicro()) * time.Microsecond
+		s.Next, s.Set = slot+l.every.Microseconds(), now.UnixMicro()
+		return wait <= most
+	})
+	return slot, wait, err
+}
+
+// update changes the shared state and notes what the clock showed.
+func (l *limiter) update(ctx context.Context, change func(s *state, now time.Time) bool) error {
+	var at time.Time
+	changed := false
+	err := update(ctx, l.row, func(s *state, now time.Time) bool {
+		at, changed = now, change(s, now)
+		return changed
+	})
+	if err == nil && changed {
+		l.clock.look(at)
+	}
+	return err
+}
+
+// ahead returns how far ahead the next free slot lies.
+func (l *limiter) ahead(s state, now time.Time) time.Duration {
+	return time.Duration(l.next(&s, now)-now.UnixMicro()) * time.Microsecond
+}
+
+// next returns the next free slot, and has the state say so by the clock as it
+// is now: slots that others wait for still lie ahead after the clock was set.
+func (l *limiter) next(s *state, now time.Time) int64 {
+	at, jumped := now.UnixMicro(), l.clock.jumped(now)
+	switch {
+	case setAhead(s, now) && jumped > -setBack: // the clock was set back before this process looked
+		ahead := s.Next - s.Set
+		if s.Hold > s.Set {
+			ahead = 0 // the hold may be over
+		}
+		s.Next, s.Hold = at+max(ahead, l.every.Microseconds()), 0
+	case setAhead(s, now), jumped > setBack && s.Set <= now.Add(setBack-jumped).UnixMicro():
+		s.Next += jumped.Microseconds()
+		s.Hold += jumped.Microseconds()
+	}
+	return max(at, s.Next)
+}
+
+// setAhead reports whether the slots were set by a clock that was ahead.
+func setAhead(s *state, now time.Time) bool { return s.Set > now.Add(setBack).UnixMicro() }
 
 // giveBack frees a slot that will not be used, if it is still the last one.
 func (l *limiter) giveBack(ctx context.Context, slot int64) {
@@ -123,15 +215,13 @@ func (l *limiter) giveBack(ctx context.Context, slot int64) {
 func (l *limiter) Pause(ctx context.Context, d time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	err := update(ctx, l.row, func(s *state, now time.Time) bool {
+	err := l.update(ctx, func(s *state, now time.Time) bool {
 		until := now.Add(min(d, holdMax)).UnixMicro()
-		wrong := l.wrong(s, now)
-		if !wrong && until <= s.Hold && s.Hold <= now.Add(holdMax).UnixMicro() {
+		l.next(s, now)
+		if until <= s.Hold && s.Hold <= now.Add(holdMax).UnixMicro() {
 			return false
 		}
-		if wrong || s.Next < until { // slots that are taken stay so
-			s.Next = until
-		}
+		s.Next = max(s.Next, until) // slots that are taken stay so
 		s.Hold, s.Set = until, now.UnixMicro()
 		return true
 	})
@@ -139,4 +229,19 @@ func (l *limiter) Pause(ctx context.Context, d time.Duration) error {
 		return fmt.Errorf("pause after a 429: %w", err)
 	}
 	return err
+}
+
+// sleep returns after d, or with the context's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

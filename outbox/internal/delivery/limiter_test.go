@@ -15,6 +15,7 @@ import (
 
 	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
@@ -186,18 +187,20 @@ func TestACancelledWaitGivesItsSlotBack(t *testing.T) {
 	})
 }
 
+// A process that starts after the clock was put right does not know how long
+// the hold still lasts.
 func TestAClockThatWasAheadHoldsNobodyForLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := sparklooptest.NewServer(t)
 		row := &memory{ahead: 30 * 24 * time.Hour}
-		p := process(t, row, api.Client(sparkloop.WithRateLimit(120, time.Minute)), outbox.Options{})
+		c := api.Client(sparkloop.WithRateLimit(120, time.Minute))
 		_, tracking := api.Click("", "https://shop.example/")
 		api.Fail(sparklooptest.Status(429, "", "Retry-After", "50"), 1)
-		_, err := p.Client().Conversions.Confirm(t.Context(), tracking)
+		_, err := process(t, row, c, outbox.Options{}).Client().Conversions.Confirm(t.Context(), tracking)
 		require.ErrorIs(t, err, sparkloop.ErrRateLimited)
 		row.shift(0)
-		_, err = p.Client().Conversions.Confirm(t.Context(), tracking)
+		_, err = process(t, row, c, outbox.Options{}).Client().Conversions.Confirm(t.Context(), tracking)
 		require.NoError(t, err)
 	})
 }
@@ -212,7 +215,7 @@ func TestWithoutItsRowNothingIsSent(t *testing.T) {
 	_, err := p.Client().Conversions.Confirm(t.Context(), tracking)
 	require.ErrorContains(t, err, "the queue's shared state: disk on fire")
 	assert.True(t, sparkloop.Retryable(err))
-	assert.False(t, p.Deliver(t.Context(), entry(1, tracking)).Sent)
+	assert.False(t, deliver(t.Context(), t, p, entry(1, tracking)).Sent)
 	assert.Empty(t, api.Requests())
 }
 
@@ -237,26 +240,45 @@ type unlimited struct{}
 func (unlimited) Wait(context.Context) error                 { return nil }
 func (unlimited) Pause(context.Context, time.Duration) error { return nil }
 
-// The clock goes back by less than the limit may lie ahead.
-func TestAClockThatGoesBackHoldsNobody(t *testing.T) {
+// A clock that is set moves slots and holds along: nobody waits for the old time
+// to come again, and nobody sends early.
+func TestAClockThatIsSetMovesSlotsAndHolds(t *testing.T) {
 	t.Parallel()
-	for name, f := range map[string]sparklooptest.Fault{"a slot": {}, "a 429": sparklooptest.Status(429, "", "Retry-After", "50")} {
-		t.Run(name, func(t *testing.T) {
+	const hold = 50 * time.Second
+	for _, jump := range []time.Duration{-10 * time.Minute, -20 * time.Second, 20 * time.Second, 10 * time.Minute} {
+		t.Run(jump.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				api := sparklooptest.NewServer(t)
 				row := new(memory)
-				p := process(t, row, api.Client(sparkloop.WithRateLimit(120, time.Minute)), outbox.Options{})
-				_, tracking := api.Click("", "https://shop.example/")
-				api.Fail(f, 1)
-				p.Client().Conversions.Confirm(t.Context(), tracking) //nolint:errcheck // it gets the 429
-				for _, back := range []time.Duration{10 * time.Minute, 20 * time.Second} {
-					row.shift(row.ahead - back)
+				c := api.Client(sparkloop.WithRateLimit(120, time.Minute))
+				one, two := process(t, row, c, outbox.Options{}), process(t, row, c, outbox.Options{})
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				confirm := func(p *delivery.Policy) (time.Duration, error) {
+					_, tracking := api.Click("", "https://shop.example/")
 					start := time.Now()
-					_, err := p.Client().Conversions.Confirm(t.Context(), tracking)
-					require.NoError(t, err)
-					assert.Less(t, time.Since(start), time.Second)
+					_, err := p.Client().Conversions.Confirm(ctx, tracking)
+					return time.Since(start), err
 				}
+				for range 4 {
+					confirm(one) //nolint:errcheck // it takes a slot
+					_, err := confirm(two)
+					require.NoError(t, err)
+					row.shift(row.ahead + jump)
+					for _, p := range []*delivery.Policy{one, two} {
+						took, err := confirm(p)
+						require.NoError(t, err)
+						assert.InDelta(t, 508*time.Millisecond, took, float64(10*time.Millisecond))
+					}
+				}
+				api.Fail(sparklooptest.Status(429, "", "Retry-After", "50"), 1)
+				_, err := confirm(one)
+				require.ErrorIs(t, err, sparkloop.ErrRateLimited)
+				row.shift(row.ahead + jump)
+				took, err := confirm(one)
+				require.NoError(t, err)
+				assert.Equal(t, hold, took)
 			})
 		})
 	}

@@ -9,16 +9,13 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-const (
-	lifetime = 45 * 24 * time.Hour // in which SparkLoop takes a confirmation
-	day      = 24 * time.Hour
-	shortest = 2 * day
-)
+const shortest = 2 * day // that a confirmed conversion is kept
 
 // reach is how far back a sweep goes: never to what may be forgotten already.
 func reach(o outbox.Options) time.Duration { return min(lifetime, o.Keep-day) }
 
-// Complete fills in the defaults and refuses what makes no sense.
+// Complete fills in the defaults and refuses what makes no sense. It leaves Now
+// as it is: nil is the clock of the database.
 func Complete(o outbox.Options) (outbox.Options, error) {
 	if o.Workers == 0 {
 		o.Workers = 4
@@ -63,9 +60,6 @@ func Complete(o outbox.Options) (outbox.Options, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
-	}
-	if o.Now == nil {
-		o.Now = time.Now
 	}
 	return o, nil
 }

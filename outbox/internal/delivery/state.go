@@ -13,26 +13,51 @@ type SharedState interface {
 	// Load returns the text ("" at first), its revision, and the time on the
 	// clock that all processes have in common.
 	Load(ctx context.Context) (text string, revision int64, now time.Time, err error)
-	// Swap replaces the text if it still has that revision, and says whether
+	// Swap replaces the text if it still has that revision, and reports whether
 	// it did.
 	Swap(ctx context.Context, revision int64, text string) (bool, error)
 }
 
-// state is what stands in the row. Fields may be added, never changed: an
-// older program drops those that it does not know.
+// state is what the row holds. Fields may be added, never changed: an older
+// program drops those that it does not know.
 type state struct {
 	// Next is the next free slot of the rate limit, Hold until when nobody may
 	// send after a 429, and Set when the two were set: microseconds on the
-	// common clock. An older program leaves Set out.
+	// common clock.
 	Next int64 `json:"next,omitempty"`
 	Hold int64 `json:"hold,omitempty"`
 	Set  int64 `json:"set,omitempty"`
 
-	// Pause is nil while the queue delivers.
-	Pause *pause `json:"pause,omitempty"`
+	// Pause is nil while the queue delivers. Offers are the offers that fail
+	// while others do not, by ID.
+	Pause  *pause            `json:"pause,omitempty"`
+	Offers map[string]*pause `json:"offers,omitempty"`
+
+	// Rejected is set while the last answer about a key was a 401.
+	Rejected *pause `json:"rejected,omitempty"`
+
+	// API is the base URL to which the queue delivers.
+	API string `json:"api,omitempty"`
 
 	// Swept is when the last complete sweep of the source began, in seconds.
 	Swept int64 `json:"swept,omitempty"`
+
+	// Clock is what the common clock showed lately, in milliseconds.
+	Clock int64 `json:"clock,omitempty"`
+}
+
+// pause is an interval in which nothing is sent but a probe from time to time.
+// Times are unix milliseconds on the queue's clock.
+type pause struct {
+	Class  string   `json:"class"` // of the failure
+	Reason string   `json:"reason"`
+	Since  int64    `json:"since"`
+	Probe  int64    `json:"probe"`           // when the next conversion may be sent
+	Step   int      `json:"step"`            // how many probes failed
+	Key    string   `json:"key"`             // of the conversion of the last probe that failed
+	Last   int64    `json:"last,omitempty"`  // when that was
+	Said   bool     `json:"said,omitempty"`  // the log has it
+	Tried  []string `json:"tried,omitempty"` // the offers that failed in it, the last one last
 }
 
 // stateError is the database's failure, not SparkLoop's.
@@ -53,7 +78,7 @@ func load(ctx context.Context, r SharedState) (state, int64, time.Time, error) {
 	return s, revision, now, nil
 }
 
-// update changes the row, again and again until nobody else changed it
+// update changes the state, again and again until nobody else changed it
 // meanwhile. change returns false to leave it as it is.
 func update(ctx context.Context, r SharedState, change func(s *state, now time.Time) bool) error {
 	for {

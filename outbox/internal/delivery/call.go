@@ -1,0 +1,92 @@
+package delivery
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// call is the context of one delivery. It ends callMax after its first request
+// began; time in which a further request waits for a slot does not count. A
+// plain deadline would cut off a request whose slot came late, after SparkLoop
+// has confirmed.
+type call struct {
+	context.Context // the outer bound, waits for slots included
+	done            chan struct{}
+
+	mu    sync.Mutex
+	err   error
+	left  time.Duration
+	timer *time.Timer // runs while a request may be under way
+	since time.Time
+	paid  bool // the first request's slot is reserved
+}
+
+type callKey struct{}
+
+// newCall starts a call. With paid its first request does not wait for a slot.
+func newCall(ctx context.Context, most time.Duration, paid bool) (*call, context.CancelFunc) {
+	outer, cancel := context.WithTimeout(ctx, most)
+	c := &call{Context: outer, done: make(chan struct{}), left: callMax, paid: paid}
+	context.AfterFunc(outer, func() { c.end(outer.Err()) })
+	c.start()
+	return c, func() {
+		c.stop()
+		cancel()
+	}
+}
+
+// wait runs f, which waits for a slot, outside the time of the call.
+func (c *call) wait(f func() error) error {
+	c.mu.Lock()
+	paid := c.paid
+	c.paid = false
+	c.mu.Unlock()
+	if paid {
+		return nil
+	}
+	c.stop()
+	defer c.start()
+	return f()
+}
+
+func (c *call) start() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.since = time.Now()
+	c.timer = time.AfterFunc(c.left, func() { c.end(context.DeadlineExceeded) })
+}
+
+func (c *call) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.timer.Stop()
+	c.left = max(0, c.left-time.Since(c.since))
+}
+
+func (c *call) end(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.err = err
+		close(c.done)
+	}
+}
+
+// Done implements [context.Context].
+func (c *call) Done() <-chan struct{} { return c.done }
+
+// Err implements [context.Context].
+func (c *call) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Value implements [context.Context].
+func (c *call) Value(key any) any {
+	if key == (callKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
