@@ -96,6 +96,7 @@ var alone = map[string]call{
 		_, bad := c.With(nil)
 		return []any{copied, copied.Offers, copied.Conversions, bad}
 	},
+	"Client.BaseURL": func(_ *testing.T, c *sparkloop.Client) []any { return []any{c.BaseURL()} },
 	"Client.RateLimit": func(_ *testing.T, c *sparkloop.Client) []any {
 		n, window := c.RateLimit()
 		return []any{n, window}
