@@ -148,7 +148,7 @@ func (d *database) endTurn() { <-d.turn }
 // exec runs a statement and returns how many rows it changed.
 func (d *database) exec(ctx context.Context, query string, args ...any) (n int64, err error) {
 	err = d.use(ctx, true, func(ctx context.Context, db *sql.DB) error {
-		return patient(ctx, func() error {
+		return patient(ctx, passing, func() error {
 			n, err = execIn(ctx, db, query, args...)
 			return err
 		})
@@ -156,12 +156,19 @@ func (d *database) exec(ctx context.Context, query string, args ...any) (n int64
 	return n, err
 }
 
-// patient repeats what is busy: the application's connections may have no busy
-// timeout.
-func patient(ctx context.Context, do func() error) error {
+// busy reports SQLITE_BUSY, which connections without a busy timeout return. All
+// drivers have its text in common.
+func busy(err error) bool { return strings.Contains(err.Error(), "database is locked") }
+
+// passing is busy, or too few connections are open to a file that is gone. What is
+// in it is still delivered by those.
+func passing(err error) bool { return busy(err) || errors.Is(err, errMoved) }
+
+// patient repeats do while its error is one that passes.
+func patient(ctx context.Context, passes func(error) bool, do func() error) error {
 	for {
 		err := do()
-		if err == nil || !strings.Contains(err.Error(), "database is locked") { // SQLITE_BUSY, with any driver
+		if err == nil || !passes(err) {
 			return err
 		}
 		select {
@@ -184,22 +191,21 @@ func execIn(ctx context.Context, in outbox.Execer, query string, args ...any) (i
 // there were: an open cursor would hold a connection while the caller works.
 func (d *database) query(ctx context.Context, row func(scan func(...any) error) error, query string, args ...any) (n int, err error) {
 	err = d.use(ctx, false, func(ctx context.Context, db *sql.DB) error {
-		n, err = queryIn(ctx, db, row, query, args...)
-		return err
+		var rows *sql.Rows
+		err := patient(ctx, func(err error) bool { return errors.Is(err, errMoved) }, func() (err error) {
+			rows, err = db.QueryContext(ctx, query, args...) //nolint:sqlclosecheck // below
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		defer rows.Close() //nolint:errcheck // Err has it
+		for ; rows.Next(); n++ {
+			if err := row(rows.Scan); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
 	})
 	return n, err
-}
-
-func queryIn(ctx context.Context, db *sql.DB, row func(scan func(...any) error) error, query string, args ...any) (n int, err error) {
-	rows, err := db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return 0, err
-	}
-	defer rows.Close() //nolint:errcheck // Err has it
-	for ; rows.Next(); n++ {
-		if err := row(rows.Scan); err != nil {
-			return n, err
-		}
-	}
-	return n, rows.Err()
 }

@@ -67,16 +67,18 @@ func (f *file) forget() {
 	f.open = nil
 }
 
-// check returns an error if a name does not stand for the open file any more.
+var errMoved = errors.New("the open file is no longer in its place: put it back, or restart the program")
+
+// check returns errMoved if a name does not stand for the open file any more.
 func (f *file) check() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for name, was := range f.open {
 		switch is, err := os.Stat(name); {
 		case err != nil:
-			return fmt.Errorf("the open file is gone; put it back, or restart the program: %w", err)
+			return fmt.Errorf("%w: %w", errMoved, err)
 		case !os.SameFile(was, is):
-			return fmt.Errorf("the open file was replaced; restart the program to use the new one: %s", name)
+			return fmt.Errorf("%w: %s is another file", errMoved, name)
 		}
 	}
 	return nil

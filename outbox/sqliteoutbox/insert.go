@@ -105,7 +105,7 @@ func (d *database) store(ctx context.Context, next func() []*insertion) (batch [
 		if batch == nil {
 			batch = next()
 		}
-		return patient(ctx, func() error { return d.storeIn(ctx, db, batch) })
+		return patient(ctx, busy, func() error { return d.storeIn(ctx, db, batch) })
 	})
 	if gone := d.inPlace(); gone != nil { // also where it was stored: in a file that nobody finds
 		err = gone
