@@ -3,55 +3,65 @@ package sparkloop
 import (
 	"context"
 	"fmt"
+	"sync"
 
-	"github.com/sparkloop-go/sparkloop/internal/api"
+	"github.com/sparkloop-go/sparkloop/internal/reply"
 )
 
 // ConversionsService confirms conversions.
-type ConversionsService struct{ api *api.API }
+type ConversionsService struct{ caller *caller }
 
-// Confirmation is SparkLoop's word that a conversion counts.
+// Confirmation is a confirmed conversion.
 type Confirmation struct {
 	// Message is the API's own text: at most 512 bytes, without control
 	// characters.
 	Message string
 
-	// AlreadyConfirmed says that the conversion was confirmed before: by
-	// another call, by a try of this one whose answer was lost, or by
-	// SparkLoop's script on the page.
+	// AlreadyConfirmed is true if the conversion was confirmed before: by another
+	// call, by an attempt of this call whose answer was lost, or by SparkLoop's
+	// script.
 	AlreadyConfirmed bool
 }
 
-// Confirm tells SparkLoop that the person behind t did what the offer pays
-// for. Call it as soon as that has happened; SparkLoop takes it for 45 days
-// after the click. Confirm never refuses on age.
+// Confirm confirms the conversion of t at SparkLoop. Call it as soon as the person
+// did what the offer pays for. SparkLoop accepts it for 45 days after the click.
+// Confirm never refuses an old one.
 //
-// It is safe to repeat: what is confirmed already is a success with
-// AlreadyConfirmed set, and counts once at SparkLoop. Only a JSON answer that
-// says so is a success, never an empty body or a proxy's page.
+// It is safe to repeat: a conversion that was confirmed before is a success with
+// AlreadyConfirmed set, and counts once. A success is a 200 or another 2xx with a
+// JSON object that holds no error; an empty body or a proxy's page is none.
 //
-// A zero Tracking is [ErrNoTracking], a malformed one [ErrInvalidTracking];
-// neither is sent. All else is an [*Error], among them [ErrOfferNotFound],
-// [ErrSubmissionNotFound] and [ErrNotActionOffer]. [Retryable] tells whether
-// the call may succeed later.
+// A zero Tracking returns [ErrNoTracking], a malformed one [ErrInvalidTracking].
+// Neither is sent. Every other failure is an [*Error], such as
+// [ErrOfferNotFound], [ErrSubmissionNotFound] or [ErrNotActionOffer]. [Retryable]
+// reports whether the call may succeed later.
 //
-// In an HTTP handler, r.Context() ends when the visitor closes the page; to
-// confirm all the same, pass context.WithoutCancel(r.Context()), which has
-// [WithTimeout] as its bound. For a long list, pass a context with more than
-// two minutes: a call may have to wait a whole window for its turn.
+// In an HTTP handler, r.Context() ends when the visitor closes the page. To confirm
+// anyway, pass context.WithoutCancel(r.Context()); [WithTimeout] then bounds the
+// call. For a long list, pass a context with more than two minutes: a call may have
+// to wait for a whole window of the rate limit.
 //
 // https://docs.sparkloop.app/api-v2/endpoints/offers/conversions
 func (s *ConversionsService) Confirm(ctx context.Context, t Tracking) (*Confirmation, error) {
 	if err := t.Validate(); err != nil {
 		return nil, fmt.Errorf("sparkloop: confirm: %w", err)
 	}
-	var body api.Envelope
-	failed := s.api.Do(ctx, api.Call{Offer: t.Offer, Submission: t.Submission, Into: &body})
+	if s == nil {
+		s = new(ConversionsService)
+	}
+	body := envelopes.Get().(*reply.Envelope)
+	defer func() {
+		body.Reset()
+		envelopes.Put(body)
+	}()
+	failed := s.caller.do(ctx, call{offer: t.Offer, submission: t.Submission, body: body})
 	switch {
 	case failed == nil:
-		return &Confirmation{Message: s.api.Clean(body.Message)}, nil
-	case failed.Kind == api.AlreadyConfirmed:
+		return &Confirmation{Message: s.caller.key.Clean(body.Message.First())}, nil
+	case failed.kind == errAlreadyConfirmed:
 		return &Confirmation{Message: failed.Message, AlreadyConfirmed: true}, nil
 	}
-	return nil, newError("confirm "+t.Key(), failed)
+	return nil, failed
 }
+
+var envelopes = sync.Pool{New: func() any { return new(reply.Envelope) }}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -42,108 +43,189 @@ func TestConfirm(t *testing.T) {
 	assert.Empty(t, got.URL.RawQuery)
 }
 
-// What an answer means: the status, the body, the sentinel or nil, whether it
-// is worth another call, and how many requests one call makes of it.
+// When an answer is final.
+const (
+	never    = iota
+	ifProven // on a form of the endpoint that is known to be right
+	always
+)
+
+// What an answer means: the status, the body, the sentinel or nil, the message,
+// when it is final, and how many requests one call makes of it while no form of
+// the endpoint is proven, and after that.
+var answers = []struct {
+	status           int
+	body             string
+	want             error
+	message          string
+	final            int
+	unproven, proven int
+}{
+	{200, `{"message":"Conversion tracked successfully"}`, nil, "Conversion tracked successfully", never, 1, 1},
+	{201, ` {"message":null,"error":null,"new":1} `, nil, "", never, 1, 1},
+	{200, `{}`, nil, "", never, 1, 1},
+	{200, `{"error":""}`, nil, "", never, 1, 1},
+	{200, `{"message":7,"error":false}`, nil, "", never, 1, 1},
+	{200, `{"message":"a\u0000b\nc"}`, nil, "a b c", never, 1, 1},
+	{200, `{"success":true,"ok":true,"status":200,"errors":[],"error":{},"message":"ok"}`, nil, "ok", never, 1, 1},
+	{200, `{"success":null,"ok":"yes","status":"ok","errors":null}`, nil, "", never, 1, 1},
+	{202, `{"status":"confirmed","message":"The offer was found"}`, nil, "The offer was found", never, 1, 1},
+
+	{422, `{"error":"Offer submission must be unique"}`, nil, already, always, 1, 1},
+	{400, `{"error":"offer submission must be UNIQUE."}`, nil, already, always, 1, 1},
+	{409, `{"error":"Offer  submission submission_1 must be unique.."}`, nil, already, always, 1, 1},
+	{404, `{"error":"Offer submission must be unique"}`, nil, already, always, 1, 1},
+	{422, `{"message":"Offer submission must be unique"}`, nil, already, always, 1, 1},
+	{422, `{"errors":["Offer submission must be unique"]}`, nil, already, always, 1, 1},
+	{422, `{"errors":{"base":["Offer submission must be unique"]}}`, nil, already, always, 1, 1},
+	{422, `{"errors":{"offer_submission":["must be unique"]}}`, nil, already, always, 1, 1},
+	{422, `{"error":"Unprocessable Entity","message":"Offer submission must be unique"}`, nil, already, always, 1, 1},
+	{422, `{"error":{"code":"taken","message":"Offer submission must be unique"}}`, nil, already, always, 1, 1},
+	{422, `{"errors":[{"title":"Unprocessable Content","detail":"Offer submission must be unique"}]}`, nil, already, always, 1, 1},
+
+	{422, `{"error":"Offer submission must be an action"}`, sparkloop.ErrNotActionOffer, "Offer submission must be an action", always, 1, 1},
+	{404, `{"error":"Offer not found"}`, sparkloop.ErrOfferNotFound, "Offer not found", always, 1, 1},
+	{404, `{"error":"OFFER offer_1234abcd not found.."}`, sparkloop.ErrOfferNotFound, "OFFER offer_1234abcd not found..", always, 1, 1},
+	{404, `{"error":"Submission not found"}`, sparkloop.ErrSubmissionNotFound, "Submission not found", always, 1, 1},
+	{422, `{"error":"Offer submission submission_1 not found."}`, sparkloop.ErrSubmissionNotFound, "Offer submission submission_1 not found.", always, 1, 1},
+	{404, `{"error":"offer submission not found"}`, sparkloop.ErrSubmissionNotFound, "offer submission not found", always, 1, 1},
+	{404, `{"message":"Submission not found","status":404}`, sparkloop.ErrSubmissionNotFound, "Submission not found", always, 1, 1},
+	{404, `{"error":"RecordNotFound","message":"Submission not found"}`, sparkloop.ErrSubmissionNotFound, "RecordNotFound", always, 1, 1},
+	{410, `{"errors":["Submission not found","Submission not found."]}`, sparkloop.ErrSubmissionNotFound, "Submission not found, Submission not found.", always, 1, 1},
+
+	// In words that nobody has seen yet: final where the form is proven.
+	{422, `{"error":"Offer submission has expired"}`, nil, "Offer submission has expired", ifProven, 4, 1},
+	{410, `{"error":{"code":7}}`, nil, `{"code":7}`, ifProven, 4, 1},
+	{400, `{"error":["a","b"]}`, nil, `a, b`, ifProven, 4, 1},
+	{409, `{"message":"no"}`, nil, "no", ifProven, 4, 1},
+	{410, `{"error":"API v1 is retired, use /v2"}`, nil, "API v1 is retired, use /v2", ifProven, 4, 1},
+
+	// A known message as a part of another one, or two of them.
+	{422, `{"error":"Your contact form submission must be unique"}`, nil, "Your contact form submission must be unique", ifProven, 4, 1},
+	{422, `{"error":"Contact form: submission must be unique"}`, nil, "Contact form: submission must be unique", ifProven, 4, 1},
+	{422, `{"error":"Offer submission must be an action and offer submission must be unique"}`, nil, "Offer submission must be an action and offer submission must be unique", ifProven, 4, 1},
+	{422, `{"errors":["Offer submission must be an action","Offer submission must be unique"]}`, nil, "Offer submission must be an action, Offer submission must be unique", ifProven, 4, 1},
+	{422, `{"error":"Submission not found","message":"Offer submission must be unique"}`, nil, "Submission not found", ifProven, 4, 1},
+	{422, `{"errors":["Offer submission must be unique","Email is invalid"]}`, nil, "Offer submission must be unique, Email is invalid", ifProven, 4, 1},
+	{422, `{"errors":{"form":{"submission":["must be unique"]}}}`, nil, "form submission must be unique", ifProven, 4, 1},
+	{422, `{"error":"Offer submission must be unique within the page"}`, nil, "Offer submission must be unique within the page", ifProven, 4, 1},
+	{422, `{"error":"Offer form submission must be unique"}`, nil, "Offer form submission must be unique", ifProven, 4, 1},
+
+	// Not about this conversion, or not in SparkLoop's words.
+	{401, `{"error":"API key is missing!"}`, sparkloop.ErrUnauthorized, "API key is missing!", never, 4, 1},
+	{401, ``, sparkloop.ErrUnauthorized, "", never, 4, 1},
+	{401, `{"error":"Submission not found"}`, sparkloop.ErrUnauthorized, "Submission not found", never, 4, 1},
+	{402, `{"error":"Payment required"}`, nil, "Payment required", never, 4, 1},
+	{403, `{"error":"Submission not found"}`, nil, "Submission not found", never, 4, 1},
+	{403, `<html>blocked</html>`, nil, "", never, 4, 1},
+	{404, `{"error":"Endpoint not found"}`, sparkloop.ErrEndpointNotFound, "Endpoint not found", never, 4, 4},
+	{404, `{"error":"Cannot POST /api/v2/offers"}`, sparkloop.ErrEndpointNotFound, "Cannot POST /api/v2/offers", never, 4, 4},
+	{404, `{"error":"Offer page not found"}`, sparkloop.ErrEndpointNotFound, "Offer page not found", never, 4, 4},
+	{404, ``, sparkloop.ErrEndpointNotFound, "", never, 4, 4},
+	{405, `{"error":"Only GET is allowed"}`, sparkloop.ErrEndpointNotFound, "Only GET is allowed", never, 4, 4},
+	{406, `{"error":"no"}`, nil, "no", never, 4, 1},
+	{407, `{"error":"proxy"}`, nil, "proxy", never, 4, 1},
+	{413, `{"error":"no"}`, nil, "no", never, 4, 1},
+	{421, `{"error":"no"}`, nil, "no", never, 4, 1},
+	{423, `{"error":"no"}`, nil, "no", never, 4, 1},
+	{426, `{"error":"Upgrade required"}`, nil, "Upgrade required", never, 4, 1},
+	{431, `{"error":"no"}`, nil, "no", never, 4, 1},
+	{451, `{"error":"no"}`, nil, "no", never, 4, 1},
+	{499, `{"error":"no"}`, nil, "no", never, 4, 1},
+	{422, `<html>a proxy's</html>`, nil, "", never, 4, 1},
+	{422, `{"error":""}`, nil, "", never, 4, 1},
+	{422, `{"code":7}`, nil, "", never, 4, 1},
+	{400, ``, nil, "", never, 4, 1},
+	{501, `{"error":"no"}`, nil, "no", never, 4, 1},
+	{408, `{"error":"timeout"}`, nil, "timeout", never, 16, 4},
+	{425, ``, nil, "", never, 16, 4},
+	{507, ``, nil, "", never, 16, 4},
+	{520, ``, nil, "", never, 16, 4},
+	{429, `{"error":"Too many requests"}`, sparkloop.ErrRateLimited, "Too many requests", never, 4, 4},
+	{429, ``, sparkloop.ErrRateLimited, "", never, 4, 4},
+	{500, `{"error":"Offer submission must be unique"}`, nil, "Offer submission must be unique", never, 4, 4},
+	{502, `<html>`, nil, "", never, 4, 4},
+	{503, `<html>`, nil, "", never, 4, 4},
+	{504, ``, nil, "", never, 4, 4},
+
+	// A 2xx that is no success.
+	{200, ``, sparkloop.ErrUnexpectedResponse, "", never, 4, 1},
+	{204, ``, sparkloop.ErrUnexpectedResponse, "", never, 4, 1},
+	{200, `<!doctype html>`, sparkloop.ErrUnexpectedResponse, "", never, 4, 1},
+	{200, `[]`, sparkloop.ErrUnexpectedResponse, "", never, 4, 1},
+	{200, `null`, sparkloop.ErrUnexpectedResponse, "", never, 4, 1},
+	{200, `{"message":"Conv`, sparkloop.ErrUnexpectedResponse, "", never, 4, 1},
+	{200, `{"message":"ok"} trailing`, sparkloop.ErrUnexpectedResponse, "", never, 4, 1},
+	{200, `{"error":"Offer submission must be unique"}`, sparkloop.ErrUnexpectedResponse, "Offer submission must be unique", never, 1, 1},
+	{200, `{"errors":["Submission not found"]}`, sparkloop.ErrUnexpectedResponse, "Submission not found", never, 1, 1},
+	{200, `{"status":404,"message":"Submission not found"}`, sparkloop.ErrUnexpectedResponse, "Submission not found", never, 1, 1},
+	{200, `{"message":"Submission not found"}`, sparkloop.ErrUnexpectedResponse, "Submission not found", never, 1, 1},
+	{200, `{"error":{"code":7}}`, sparkloop.ErrUnexpectedResponse, `{"code":7}`, never, 4, 1},
+	{200, `{"errors":[{"detail":"no"}],"message":"ok"}`, sparkloop.ErrUnexpectedResponse, "no", never, 4, 1},
+	{200, `{"errors":{"base":[]}}`, sparkloop.ErrUnexpectedResponse, `{"base":[]}`, never, 4, 1},
+	{200, `{"error":" "}`, sparkloop.ErrUnexpectedResponse, `" "`, never, 4, 1},
+	{200, `{"success":false,"message":"try later"}`, sparkloop.ErrUnexpectedResponse, "try later", never, 4, 1},
+	{200, `{"success":"False"}`, sparkloop.ErrUnexpectedResponse, "", never, 4, 1},
+	{200, `{"success":0,"success":1}`, sparkloop.ErrUnexpectedResponse, "", never, 4, 1},
+	{200, `{"ok":false}`, sparkloop.ErrUnexpectedResponse, "", never, 4, 1},
+	{200, `{"status":400}`, sparkloop.ErrUnexpectedResponse, "", never, 4, 1},
+	{200, `{"status":"503"}`, sparkloop.ErrUnexpectedResponse, "", never, 4, 1},
+	{200, `{"status":"ERROR"}`, sparkloop.ErrUnexpectedResponse, "", never, 4, 1},
+	{200, `{"status":"fail","message":"ok"}`, sparkloop.ErrUnexpectedResponse, "ok", never, 4, 1},
+	{302, ``, sparkloop.ErrUnexpectedResponse, "", never, 4, 1},
+	{304, ``, sparkloop.ErrUnexpectedResponse, "", never, 4, 1},
+	{600, `{"error":"x"}`, sparkloop.ErrUnexpectedResponse, "", never, 4, 1},
+}
+
+const already = "already"
+
 func TestAnswersToAConfirmation(t *testing.T) {
 	t.Parallel()
-	const already = "already"
-	for _, tt := range []struct {
-		status    int
-		body      string
-		want      error
-		message   string
-		retryable bool
-		attempts  int
-	}{
-		{200, `{"message":"Conversion tracked successfully"}`, nil, "Conversion tracked successfully", false, 1},
-		{201, ` {"message":null,"error":null,"new":1} `, nil, "", false, 1},
-		{200, `{}`, nil, "", false, 1},
-		{200, `{"error":""}`, nil, "", false, 1},
-		{200, `{"message":7,"error":false}`, nil, "", false, 1},
-		{200, `{"message":"a\u0000b\nc"}`, nil, "a b c", false, 1},
-
-		{422, `{"error":"Offer submission must be unique"}`, nil, already, false, 1},
-		{400, `{"error":"offer submission must be UNIQUE."}`, nil, already, false, 1},
-		{409, `{"error":"Validation failed: Offer submission submission_1 must be unique"}`, nil, already, false, 1},
-		{404, `{"error":"Offer submission must be unique"}`, nil, already, false, 1},
-
-		{422, `{"error":"Offer submission must be an action"}`, sparkloop.ErrNotActionOffer, "Offer submission must be an action", false, 1},
-		{404, `{"error":"Offer not found"}`, sparkloop.ErrOfferNotFound, "Offer not found", false, 1},
-		{404, `{"error":"OFFER offer_1234abcd not found.."}`, sparkloop.ErrOfferNotFound, "OFFER offer_1234abcd not found..", false, 1},
-		{404, `{"error":"Submission not found"}`, sparkloop.ErrSubmissionNotFound, "Submission not found", false, 1},
-		{422, `{"error":"Offer submission submission_1 not found."}`, sparkloop.ErrSubmissionNotFound, "Offer submission submission_1 not found.", false, 1},
-		{404, `{"error":"offer submission not found"}`, sparkloop.ErrSubmissionNotFound, "offer submission not found", false, 1},
-
-		// Final in words that nobody has seen yet.
-		{422, `{"error":"Offer submission has expired"}`, nil, "Offer submission has expired", false, 1},
-		{410, `{"error":{"code":7}}`, nil, `{"code":7}`, false, 1},
-		{400, `{"error":["a","b"]}`, nil, `["a","b"]`, false, 1},
-
-		// Not about this conversion, or not SparkLoop's word.
-		{401, `{"error":"API key is missing!"}`, sparkloop.ErrUnauthorized, "API key is missing!", true, 1},
-		{401, ``, sparkloop.ErrUnauthorized, "", true, 1},
-		{401, `{"error":"Submission not found"}`, sparkloop.ErrUnauthorized, "Submission not found", true, 1},
-		{403, `{"error":"Submission not found"}`, nil, "Submission not found", true, 1},
-		{403, `<html>blocked</html>`, nil, "", true, 1},
-		{407, `{"error":"proxy"}`, nil, "proxy", true, 1},
-		{422, `<html>a proxy's</html>`, nil, "", true, 1},
-		{422, `{"error":""}`, nil, "", true, 1},
-		{422, `{"message":"no"}`, nil, "", true, 1},
-		{400, ``, nil, "", true, 1},
-		{501, `{"error":"no"}`, nil, "no", true, 1},
-		{408, `{"error":"timeout"}`, nil, "timeout", true, 4},
-		{425, ``, nil, "", true, 4},
-		{429, `{"error":"Too many requests"}`, sparkloop.ErrRateLimited, "Too many requests", true, 4},
-		{429, ``, sparkloop.ErrRateLimited, "", true, 4},
-		{500, `{"error":"Offer submission must be unique"}`, nil, "Offer submission must be unique", true, 4},
-		{503, `<html>`, nil, "", true, 4},
-
-		// A 2xx that is no success.
-		{200, ``, sparkloop.ErrUnexpectedResponse, "", true, 1},
-		{204, ``, sparkloop.ErrUnexpectedResponse, "", true, 1},
-		{200, `<!doctype html>`, sparkloop.ErrUnexpectedResponse, "", true, 1},
-		{200, `[]`, sparkloop.ErrUnexpectedResponse, "", true, 1},
-		{200, `null`, sparkloop.ErrUnexpectedResponse, "", true, 1},
-		{200, `{"message":"Conv`, sparkloop.ErrUnexpectedResponse, "", true, 1},
-		{200, `{"message":"ok"} trailing`, sparkloop.ErrUnexpectedResponse, "", true, 1},
-		{200, `{"error":"Offer submission must be unique"}`, sparkloop.ErrUnexpectedResponse, "Offer submission must be unique", true, 1},
-		{200, `{"error":{"code":7}}`, sparkloop.ErrUnexpectedResponse, `{"code":7}`, true, 1},
-		{302, ``, sparkloop.ErrUnexpectedResponse, "", true, 1},
-		{304, ``, sparkloop.ErrUnexpectedResponse, "", true, 1},
-		{600, `{"error":"x"}`, sparkloop.ErrUnexpectedResponse, "", true, 1},
-	} {
-		t.Run(strings.TrimSpace(http.StatusText(tt.status)+" "+tt.body), func(t *testing.T) {
-			t.Parallel()
-			m := mockConfirm(jsonResponder(tt.status, tt.body))
-			confirmation, err := newClient(t, m).Conversions.Confirm(t.Context(), tracking)
-			assert.Equal(t, tt.attempts, m.GetTotalCallCount())
-			if tt.message == already {
-				require.NoError(t, err)
-				assert.True(t, confirmation.AlreadyConfirmed)
-				return
-			}
-			if err == nil {
-				assert.Equal(t, &sparkloop.Confirmation{Message: tt.message}, confirmation)
-				assert.NoError(t, tt.want)
-				assert.Less(t, tt.status, 300)
-				return
-			}
-			assert.Nil(t, confirmation)
-			assert.Equal(t, tt.retryable, sparkloop.Retryable(err))
-			for _, sentinel := range sentinels {
-				assert.Equal(t, sentinel == tt.want, errors.Is(err, sentinel), "%v", sentinel) //nolint:errorlint // the very one
-			}
-			e := asError(t, err)
-			if tt.status < 600 {
+	for _, tt := range answers {
+		for _, proven := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d %s proven %t", tt.status, tt.body, proven), func(t *testing.T) {
+				t.Parallel()
+				m := mockConfirm(jsonResponder(tt.status, tt.body))
+				attempts := tt.unproven
+				if proven {
+					m.RegisterResponder(http.MethodPost, guide+confirmPath, jsonResponder(200, `{}`).Then(jsonResponder(tt.status, tt.body)).
+						Then(jsonResponder(tt.status, tt.body)).Then(jsonResponder(tt.status, tt.body)).Then(jsonResponder(tt.status, tt.body)))
+					attempts = tt.proven
+				}
+				c := newClient(t, m)
+				if proven {
+					_, err := c.Conversions.Confirm(t.Context(), tracking)
+					require.NoError(t, err)
+					m.ZeroCallCounters()
+				}
+				confirmation, err := c.Conversions.Confirm(t.Context(), tracking)
+				assert.Equal(t, attempts, m.GetTotalCallCount())
+				if tt.message == already {
+					require.NoError(t, err)
+					assert.True(t, confirmation.AlreadyConfirmed)
+					return
+				}
+				if err == nil {
+					assert.Equal(t, &sparkloop.Confirmation{Message: tt.message}, confirmation)
+					assert.NoError(t, tt.want)
+					assert.Less(t, tt.status, 300)
+					return
+				}
+				assert.Nil(t, confirmation)
+				assert.Equal(t, tt.final == always || tt.final == ifProven && proven, !sparkloop.Retryable(err))
+				for _, sentinel := range sentinels {
+					assert.Equal(t, sentinel == tt.want, errors.Is(err, sentinel), "%v", sentinel) //nolint:errorlint // the very one
+				}
+				e := asError(t, err)
 				assert.Equal(t, tt.message, e.Message)
-			}
-			assert.Equal(t, tt.status, e.StatusCode)
-			assert.Equal(t, tt.attempts, e.Attempts)
-			assert.Equal(t, http.MethodPost, e.Method)
-			assert.Equal(t, "/api/v2"+confirmPath, e.Path)
-			assert.Equal(t, tt.body, string(e.Body))
-			assert.Equal(t, "application/json; charset=utf-8", e.Header.Get("Content-Type"))
-		})
+				assert.Equal(t, tt.status, e.StatusCode)
+				assert.Equal(t, attempts, e.Attempts)
+				assert.Equal(t, http.MethodPost, e.Method)
+				assert.Equal(t, "/api/v2"+confirmPath, e.Path)
+				assert.Equal(t, tt.body, string(e.Body))
+				assert.Equal(t, "application/json; charset=utf-8", e.Header.Get("Content-Type"))
+			})
+		}
 	}
 }
 
@@ -257,8 +339,8 @@ func TestHugeAndCutAnswers(t *testing.T) {
 		want     string
 		attempts int
 	}{
-		"endless success": {200, `{"message":"`, endless{}, "the body is larger than 8 MiB", 1},
-		"endless refusal": {422, `{"error":"`, endless{}, "the body is larger than 8 MiB", 1},
+		"endless success": {200, `{"message":"`, endless{}, "the body is larger than 8 MiB", 4},
+		"endless refusal": {422, `{"error":"`, endless{}, "the body is larger than 8 MiB", 4},
 		"cut success":     {200, `{"message":"x`, cutHere{}, "unexpected EOF", 4},
 		"cut refusal":     {422, `{"error":"x"}`, cutHere{}, "unexpected EOF", 4},
 	} {
@@ -302,9 +384,9 @@ func TestARedirectIsNamedAndNotFollowed(t *testing.T) {
 	} {
 		m := mockConfirm(jsonResponder(302, `{}`).HeaderSet(http.Header{"Location": {location}}))
 		_, err := newClient(t, m).Conversions.Confirm(t.Context(), tracking)
-		require.EqualError(t, err, "sparkloop: confirm offer_1234abcd/submission_1234abcd: "+want)
+		require.EqualError(t, err, "sparkloop: confirm offer_1234abcd/submission_1234abcd: "+want+" (4 attempts)")
 		require.ErrorIs(t, err, sparkloop.ErrUnexpectedResponse)
-		assert.Equal(t, 1, m.GetTotalCallCount())
+		assert.Equal(t, 4, m.GetTotalCallCount(), "one for each form")
 	}
 }
 

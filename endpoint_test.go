@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -125,20 +126,48 @@ func TestNoEndpoint(t *testing.T) {
 	assert.Equal(t, 2, asError(t, err).Attempts)
 }
 
-// What says nothing about the route ends the search and is returned; the next
-// call searches on.
-func TestWhatProvesNothing(t *testing.T) {
+// An answer that proves nothing does not hide the form that works.
+func TestTheSearchGoesOn(t *testing.T) {
 	t.Parallel()
-	for _, f := range []sparklooptest.Fault{
-		sparklooptest.Status(401, `{"error":"User not found!"}`), sparklooptest.Status(429, ""), sparklooptest.Status(503, ""),
-		sparklooptest.Status(403, "<html>"), sparklooptest.Redirect("https://elsewhere.example/"), sparklooptest.HTMLPage(), sparklooptest.Reset(),
+	unproven := map[string]sparklooptest.Fault{
+		"HTML 200": sparklooptest.HTMLPage(), "empty 204": sparklooptest.Status(204, ""), "JSON that says no": sparklooptest.Status(200, `{"ok":false}`),
+		"301": sparklooptest.Redirect("https://elsewhere.example/"), "308": sparklooptest.Status(308, ""),
+	}
+	for _, status := range []int{400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 421, 422, 423, 426, 431, 451, 499, 501, 505, 507, 520, 599} {
+		unproven[fmt.Sprint(status, " with a message")] = sparklooptest.Status(status, `{"error":"API v1 is retired, use /v2"}`)
+		unproven[fmt.Sprint(status, " with a page")] = sparklooptest.Status(status, "<html>")
+	}
+	for name, answer := range unproven {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := sparklooptest.NewServer(t, sparklooptest.WithEndpoint("/v2", "conversion"), sparklooptest.WithUnknownRoute(answer))
+			c := s.Client(sparkloop.WithRetries(0))
+			for i := range 3 {
+				_, tr := s.Click("", "")
+				_, err := c.Conversions.Confirm(t.Context(), tr)
+				require.NoError(t, err)
+				assert.Len(t, s.Requests(), 2+i)
+			}
+			_, err := s.Client(sparkloop.WithRetries(0)).Offers.List(t.Context(), sparkloop.ListOffersParams{})
+			require.NoError(t, err)
+		})
+	}
+}
+
+// An answer about the moment ends the search of this call. The next call
+// searches anew; if four in a row got no further, it begins with another form.
+func TestAnAnswerAboutTheMomentEndsTheSearch(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]sparklooptest.Fault{
+		"429": sparklooptest.Status(429, ""), "500": sparklooptest.Status(500, "<html>"), "502": sparklooptest.Status(502, ""),
+		"503": sparklooptest.Status(503, ""), "504": sparklooptest.Status(504, `{"error":"x"}`), "no answer": sparklooptest.Reset(),
 	} {
-		t.Run(f.String(), func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := sparklooptest.NewServer(t, sparklooptest.WithEndpoint("/v2", "conversion"))
 			c := s.Client(sparkloop.WithRetries(0))
 			_, tr := s.Click("", "")
-			s.Fail(f, 1)
+			s.Fail(answer, 1)
 			_, err := c.Conversions.Confirm(t.Context(), tr)
 			require.Error(t, err)
 			assert.NotErrorIs(t, err, sparkloop.ErrEndpointNotFound)
@@ -146,8 +175,100 @@ func TestWhatProvesNothing(t *testing.T) {
 			_, err = c.Conversions.Confirm(t.Context(), tr)
 			require.NoError(t, err)
 			assert.Len(t, s.Requests(), 3)
+
+			s = sparklooptest.NewServer(t, sparklooptest.WithEndpoint("/v2", "conversion"), sparklooptest.WithUnknownRoute(answer))
+			c = s.Client(sparkloop.WithRetries(0))
+			_, tr = s.Click("", "")
+			for range 4 {
+				_, err = c.Conversions.Confirm(t.Context(), tr)
+				require.Error(t, err)
+			}
+			_, err = c.Conversions.Confirm(t.Context(), tr)
+			require.NoError(t, err, "the working form is found")
+			assert.Len(t, s.Requests(), 5)
 		})
 	}
+}
+
+// If no form is proven the error is the first answer, and for a minute a call is
+// one request.
+func TestNothingProven(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		answers []httpmock.Responder // of the four forms
+		want    string
+		is      error
+		next    int // the form that is asked in the minute after that
+	}{
+		"a wrong key": {[]httpmock.Responder{jsonResponder(401, `{"error":"User not found!"}`)}, "401 User not found! (4 attempts)", sparkloop.ErrUnauthorized, 0},
+		"a wrong key, and a form that is none": {[]httpmock.Responder{jsonResponder(404, ``), jsonResponder(401, `{"error":"User not found!"}`)},
+			"401 User not found! (4 attempts)", sparkloop.ErrUnauthorized, 1},
+		"the first answer": {[]httpmock.Responder{jsonResponder(403, `{"error":"first"}`), jsonResponder(401, ``), jsonResponder(410, `{"error":"third"}`)},
+			"403 first (4 attempts)", nil, 0},
+		"a page": {[]httpmock.Responder{httpmock.NewStringResponder(200, "<title>Welcome\n to <b>"), jsonResponder(404, ``)},
+			"200 OK: unexpected response: the answer is not a JSON object, answered by an HTML page \"Welcome to\" (4 attempts)", sparkloop.ErrUnexpectedResponse, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				m := httpmock.NewMockTransport()
+				var seen []int
+				for n, form := range published {
+					answer := tt.answers[min(n, len(tt.answers)-1)]
+					m.RegisterResponder(http.MethodPost, "https://api.sparkloop.app"+form.base+strings.TrimSuffix(confirmPath, "conversion")+form.leaf, func(r *http.Request) (*http.Response, error) {
+						seen = append(seen, n)
+						return answer(r)
+					})
+				}
+				c := newClient(t, m)
+				confirm := func() error {
+					_, err := c.Conversions.Confirm(t.Context(), tracking)
+					require.Error(t, err)
+					if tt.is != nil {
+						require.ErrorIs(t, err, tt.is)
+					}
+					assert.True(t, sparkloop.Retryable(err))
+					assert.Equal(t, strings.HasPrefix(asError(t, err).Path, "/v2"), tt.next == 1)
+					return err
+				}
+				require.EqualError(t, confirm(), "sparkloop: confirm offer_1234abcd/submission_1234abcd: "+tt.want)
+				assert.Equal(t, []int{0, 1, 2, 3}, seen)
+				for range 10 {
+					require.EqualError(t, confirm(), "sparkloop: confirm offer_1234abcd/submission_1234abcd: "+strings.TrimSuffix(tt.want, " (4 attempts)"))
+				}
+				require.Len(t, seen, 14)
+				assert.Equal(t, tt.next, seen[4])
+				time.Sleep(time.Minute)
+				_ = confirm()
+				assert.Len(t, seen, 18, "a new search")
+			})
+		})
+	}
+}
+
+// A call that hangs does not hold up the others until its own deadline.
+func TestASearchThatHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := sparklooptest.NewServer(t, sparklooptest.WithEndpoint("/api/v2", "conversion"))
+		s.Fail(sparklooptest.Delay(time.Hour), 1)
+		c := s.Client()
+		_, first := s.Click("", "")
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := c.Conversions.Confirm(t.Context(), first)
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+		})
+		synctest.Wait()
+		start := time.Now()
+		for range 5 {
+			_, tr := s.Click("", "")
+			_, err := c.Conversions.Confirm(t.Context(), tr)
+			require.NoError(t, err)
+		}
+		assert.Equal(t, 2*time.Second, time.Since(start), "the second call waits for two seconds, and proves the form for the others")
+		wg.Wait()
+	})
 }
 
 func TestAColdStartOfFiftyGoroutines(t *testing.T) {
@@ -254,17 +375,8 @@ func TestAnOdd404OnAProvenForm(t *testing.T) {
 		}
 		require.NoError(t, confirm())
 
-		// With a message of its own it is an answer about this conversion.
-		for _, status := range []int{404, 405} {
-			s.Fail(sparklooptest.Status(status, `{"error":"This campaign has ended"}`), 1)
-			err := confirm()
-			assert.False(t, sparkloop.Retryable(err))
-			assert.NotErrorIs(t, err, sparkloop.ErrEndpointNotFound)
-			assert.Equal(t, 1, asError(t, err).Attempts)
-		}
-
-		// A bare one starts a search, which here finds nothing else.
-		s.Fail(sparklooptest.Status(404, ""), 1)
+		// In unknown words it is about the route. The search finds nothing else.
+		s.Fail(sparklooptest.Status(404, `{"error":"This campaign has ended"}`), 1)
 		err := confirm()
 		require.ErrorIs(t, err, sparkloop.ErrEndpointNotFound)
 		assert.True(t, sparkloop.Retryable(err))
@@ -293,13 +405,16 @@ func TestABasePathIsKept(t *testing.T) {
 		got = append(got, r.URL.String())
 		return jsonResponder(200, `{}`)(r)
 	})
-	for _, base := range []string{"https://dash.sparkloop.app/api/v2", "https://proxy.example/a%2Fb/v2/", "http://fake:8080"} {
+	for _, base := range []string{
+		"https://dash.sparkloop.app/api/v2", "https://proxy.example/a%2Fb/v2/", "http://fake:8080", "https://h/a%2F", "https://h/a%2f//", "https://h/%2F",
+		"https://h/%252F/", "https://h/a%20b", "https://h/%E4%BD%A0", "https://h/你/", "https://h/a%3Fb%23c", "https://h/a;b=c/",
+	} {
 		c := newClient(t, rt, sparkloop.WithBaseURL(base))
 		_, err := c.Conversions.Confirm(t.Context(), tracking)
 		require.NoError(t, err)
-		assert.Equal(t, strings.TrimSuffix(base, "/")+confirmPath, got[len(got)-1])
+		assert.Equal(t, strings.ReplaceAll(strings.TrimRight(base, "/"), "你", "%E4%BD%A0")+confirmPath, got[len(got)-1])
 	}
-	assert.Len(t, got, 3)
+	assert.Len(t, got, 12)
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)

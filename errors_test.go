@@ -102,5 +102,69 @@ func TestErrorTexts(t *testing.T) {
 	require.EqualError(t, err, "sparkloop: list offers: 503 Service Unavailable (4 attempts)")
 	m.RegisterResponder(http.MethodGet, guide+"/offers", jsonResponder(599, ``))
 	_, err = newClient(t, m, sparkloop.WithRetries(0)).Offers.List(t.Context(), sparkloop.ListOffersParams{})
-	require.EqualError(t, err, "sparkloop: list offers: 599")
+	require.EqualError(t, err, "sparkloop: list offers: 599 (2 attempts)", "the other form has no responder")
+}
+
+// A mistake in a program is an error that no retry cures, and never a panic.
+func TestMisuse(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, fails(errors.New("nothing may be sent")))
+	zero := new(sparkloop.Client)
+	for want, call := range map[string]func() error{
+		"confirm offer_1234abcd/submission_1234abcd: the context is nil": func() error {
+			_, err := c.Conversions.Confirm(nil, tracking) //nolint:staticcheck // that is the mistake
+			return err
+		},
+		"list offers: the context is nil": func() error {
+			_, err := c.Offers.List(nil, sparkloop.ListOffersParams{}) //nolint:staticcheck // that is the mistake
+			return err
+		},
+		"list offers: page -1 with 0 offers: neither can be negative": func() error {
+			_, err := c.Offers.List(t.Context(), sparkloop.ListOffersParams{Page: -1})
+			return err
+		},
+		"list offers: page 0 with -2 offers: neither can be negative": func() error {
+			_, err := c.Offers.List(t.Context(), sparkloop.ListOffersParams{PerPage: -2})
+			return err
+		},
+		"confirm offer_1234abcd/submission_1234abcd: the client was not made by New": func() error {
+			_, err := zero.Conversions.Confirm(t.Context(), tracking)
+			return err
+		},
+		"list offers: the client was not made by New": func() error {
+			for _, err := range new(sparkloop.OffersService).All(t.Context()) {
+				return err
+			}
+			return nil
+		},
+		"get offer offer_1: the client was not made by New": func() error {
+			_, err := zero.Offers.Get(t.Context(), "offer_1")
+			return err
+		},
+	} {
+		err := call()
+		require.EqualError(t, err, "sparkloop: "+want)
+		assert.False(t, sparkloop.Retryable(err), want)
+		assert.False(t, sparkloop.Retryable(fmt.Errorf("wrapped: %w", err)))
+		e := asError(t, err)
+		assert.Zero(t, e.StatusCode)
+		assert.Zero(t, e.Attempts)
+	}
+	_, err := new(sparkloop.ConversionsService).Confirm(t.Context(), tracking)
+	require.ErrorContains(t, err, "not made by New")
+	_, err = zero.With()
+	require.ErrorContains(t, err, "New")
+}
+
+func TestANilError(t *testing.T) {
+	t.Parallel()
+	var none *sparkloop.Error
+	for _, err := range []error{none, fmt.Errorf("wrapped: %w", none), errors.Join(none)} {
+		assert.False(t, sparkloop.Retryable(err))
+		_, ok := sparkloop.RetryAfter(err)
+		assert.False(t, ok)
+		assert.NotErrorIs(t, err, sparkloop.ErrUnauthorized)
+		assert.Contains(t, err.Error(), "<nil>")
+	}
+	assert.Nil(t, none.Unwrap())
 }

@@ -230,9 +230,9 @@ func Example_checkAtBoot() {
 		return nil
 	}
 	fmt.Println(check(context.Background(), api.Client()))
-	api.Fail(sparklooptest.Status(401, `{"error":"User not found!"}`), 1)
+	api.Fail(sparklooptest.Status(401, `{"error":"User not found!"}`), -1)
 	fmt.Println(check(context.Background(), api.Client()))
 	// Output:
 	// <nil>
-	// SparkLoop does not accept the key: sparkloop: list offers: 401 User not found!
+	// SparkLoop does not accept the key: sparkloop: list offers: 401 User not found! (2 attempts)
 }

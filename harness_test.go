@@ -2,6 +2,7 @@ package sparkloop_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,10 +42,13 @@ func jsonResponder(status int, body string) httpmock.Responder {
 	return httpmock.NewStringResponder(status, body).HeaderSet(http.Header{"Content-Type": {"application/json; charset=utf-8"}})
 }
 
-// mockConfirm is an API that answers every confirmation the same way.
+// mockConfirm is an API that answers every confirmation the same way, in each
+// form of the endpoint.
 func mockConfirm(r httpmock.Responder) *httpmock.MockTransport {
 	m := httpmock.NewMockTransport()
-	m.RegisterResponder(http.MethodPost, guide+confirmPath, r)
+	for _, form := range published {
+		m.RegisterResponder(http.MethodPost, "https://api.sparkloop.app"+form.base+strings.TrimSuffix(confirmPath, "conversion")+form.leaf, r)
+	}
 	return m
 }
 

@@ -2,8 +2,11 @@ package sparkloop
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"math/big"
 	"net/url"
 	"slices"
@@ -12,7 +15,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sparkloop-go/sparkloop/internal/api"
+	"github.com/sparkloop-go/sparkloop/internal/reply"
 )
 
 // Offer is what a merchant pays publishers for. A field that the API left out,
@@ -48,8 +51,8 @@ type GeoRestrictions struct {
 	BlockedCountries        []string `json:"blocked_countries"`
 }
 
-// ConversionType is what an offer pays for. It is in lower case, however the
-// API wrote it; a type unknown to this package is kept.
+// ConversionType is what an offer pays for, in lower case. An unknown type is
+// kept.
 type ConversionType string
 
 // The documented types. Only conversions of Action offers are confirmed.
@@ -83,11 +86,18 @@ func (u USD) String() string {
 // MarshalJSON writes dollars as a JSON number, as the API does.
 func (u USD) MarshalJSON() ([]byte, error) { return []byte(u.decimal()), nil }
 
-// UnmarshalJSON reads a JSON number of dollars, rounded to a millionth with
-// halves away from zero. Anything else, and an amount beyond an int64, is 0.
-// It never fails.
+// UnmarshalJSON reads a JSON number of dollars, or a string that holds one,
+// rounded to a millionth with halves away from zero. Returns an error for
+// anything else, and for an amount beyond an int64. null changes nothing.
 func (u *USD) UnmarshalJSON(data []byte) error {
-	*u = parseUSD(string(data))
+	if string(data) == "null" {
+		return nil
+	}
+	amount, ok := parseUSD(number(data))
+	if !ok {
+		return errors.New("sparkloop: read amount: not a number of dollars within 64 bits")
+	}
+	*u = amount
 	return nil
 }
 
@@ -101,30 +111,43 @@ func (u USD) decimal() string {
 	return sign + strconv.FormatUint(magnitude/dollar, 10) + "." + cents + strings.Repeat("0", max(0, 2-len(cents)))
 }
 
-func parseUSD(s string) USD {
-	if whole, ok := parseSmallUSD(s); ok {
-		return whole
+// number returns the text of a JSON number, also of one in a string, or "".
+func number(data []byte) string {
+	s := string(data)
+	if len(s) > 1 && s[0] == '"' {
+		s = strings.TrimSpace(s[1 : len(s)-1])
+	}
+	if s == "" || s[0] != '-' && (s[0] < '0' || s[0] > '9') || !json.Valid([]byte(s)) {
+		return ""
+	}
+	return s
+}
+
+// parseUSD reads what number returns.
+func parseUSD(s string) (amount USD, ok bool) {
+	if amount, ok := parseSmallUSD(s); ok {
+		return amount, true
 	}
 	// Exponents, long fractions, huge amounts: rare, so exact by other means.
 	const longest, highest = 1000, 64
 	if len(s) > longest {
-		return 0
+		return 0, false
 	}
 	if _, exponent, ok := strings.Cut(strings.ToLower(s), "e"); ok {
 		if n, err := strconv.Atoi(exponent); err != nil || n < -highest || n > highest {
-			return 0
+			return 0, false
 		}
 	}
-	amount, ok := new(big.Rat).SetString(s)
+	exact, ok := new(big.Rat).SetString(s)
 	if !ok {
-		return 0
+		return 0, false
 	}
-	amount.Mul(amount, big.NewRat(dollar, 1))
-	micros, err := strconv.ParseInt(amount.FloatString(0), 10, 64) // rounds halves away from zero
+	exact.Mul(exact, big.NewRat(dollar, 1))
+	micros, err := strconv.ParseInt(exact.FloatString(0), 10, 64) // rounds halves away from zero
 	if err != nil {
-		return 0
+		return 0, false
 	}
-	return USD(micros)
+	return USD(micros), true
 }
 
 // parseSmallUSD reads what amounts look like: at most 12 digits before the
@@ -151,7 +174,14 @@ func parseSmallUSD(s string) (USD, bool) {
 }
 
 // OffersService reads offers. Every call is safe to repeat.
-type OffersService struct{ api *api.API }
+type OffersService struct{ caller *caller }
+
+func (s *OffersService) do(ctx context.Context, call call) *Error {
+	if s == nil {
+		return (*caller)(nil).do(ctx, call)
+	}
+	return s.caller.do(ctx, call)
+}
 
 // ListOffersParams choose a page of offers.
 type ListOffersParams struct {
@@ -159,33 +189,32 @@ type ListOffersParams struct {
 	PerPage int // at most 200 are given; 0 is the API's default, 50
 }
 
-// OfferPage is one page of offers and where it stands. The API says all four
-// numbers; one that it left out is 0.
+// OfferPage is one page of offers and its place in the list. A number that the
+// API left out is 0.
 type OfferPage struct {
 	Offers                                 []Offer
 	Page, PerPage, TotalPages, TotalOffers int
 }
 
-// List returns one page of the account's offers, the newest first. A negative
-// number is refused before a request; any other failure is an [*Error].
+// List returns one page of the account's offers, the newest first. A failure is
+// an [*Error]. With a negative number nothing is sent.
 //
 // https://docs.sparkloop.app/api-v2/endpoints/offers
 func (s *OffersService) List(ctx context.Context, p ListOffersParams) (*OfferPage, error) {
 	if p.Page < 0 || p.PerPage < 0 {
-		return nil, fmt.Errorf("sparkloop: list offers: page %d with %d offers: neither can be negative", p.Page, p.PerPage)
+		return nil, misuse("list offers", fmt.Sprintf("page %d with %d offers: neither can be negative", p.Page, p.PerPage))
 	}
 	body := offersReplies.Get().(*offersReply)
 	defer body.release()
-	failed := s.api.Do(ctx, api.Call{Query: p.query(), Into: body})
-	if failed != nil {
-		return nil, newError("list offers", failed)
+	if failed := s.do(ctx, call{query: p.query(), body: body}); failed != nil {
+		return nil, failed
 	}
 	page := &OfferPage{
 		Offers:      make([]Offer, len(body.Offers)),
-		Page:        body.Meta.Page,
-		PerPage:     body.Meta.PerPage,
-		TotalPages:  body.Meta.TotalPages,
-		TotalOffers: body.Meta.TotalOffers,
+		Page:        int(body.Meta.Page),
+		PerPage:     int(body.Meta.PerPage),
+		TotalPages:  int(body.Meta.TotalPages),
+		TotalOffers: int(body.Meta.TotalOffers),
 	}
 	for i := range body.Offers {
 		page.Offers[i] = body.Offers[i].offer()
@@ -205,11 +234,12 @@ func (p ListOffersParams) query() string {
 	return q.Encode()
 }
 
-// All goes through the account's offers, the newest first, 200 to a request.
-// An error comes once and last. An offer that moves to the next page while the
-// pages are read comes once; one that is created meanwhile may be missing.
+// All yields the account's offers, the newest first, with 200 offers a request.
+// It ends after the last page. An error is yielded once, and last. An offer that
+// moves to the next page meanwhile is yielded once; an offer that is created
+// meanwhile may be missing.
 //
-// Each page has [WithTimeout] for itself if ctx has no deadline.
+// [WithTimeout] bounds each page if ctx has no deadline.
 //
 // https://docs.sparkloop.app/api-v2/endpoints/offers
 func (s *OffersService) All(ctx context.Context) iter.Seq2[Offer, error] {
@@ -222,9 +252,9 @@ func (s *OffersService) All(ctx context.Context) iter.Seq2[Offer, error] {
 				yield(Offer{}, err)
 				return
 			}
-			// Only a page without news is the end: a short one may be what a
-			// server makes of per_page. What has no uuid is no news, for it
-			// cannot be told from what came before.
+			// Without a count of pages, the end is a page without a new offer: a
+			// short page may be what the server makes of per_page. An offer without
+			// a uuid cannot be told from an earlier one, so it is not new.
 			news := slices.ContainsFunc(page.Offers, func(o Offer) bool { return o.UUID != "" && !seen[o.UUID] })
 			if !news && n > 1 {
 				return
@@ -237,6 +267,9 @@ func (s *OffersService) All(ctx context.Context) iter.Seq2[Offer, error] {
 				if !yield(offer, nil) {
 					return
 				}
+			}
+			if page.TotalPages > 0 && n >= page.TotalPages {
+				return
 			}
 		}
 	}
@@ -251,31 +284,31 @@ func (s *OffersService) Get(ctx context.Context, offer string) (*Offer, error) {
 		return nil, fmt.Errorf("sparkloop: get offer: %w", err)
 	}
 	var body offerReply
-	if failed := s.api.Do(ctx, api.Call{Offer: offer, Into: &body}); failed != nil {
-		return nil, newError("get offer "+offer, failed)
+	if failed := s.do(ctx, call{offer: offer, body: &body}); failed != nil {
+		return nil, failed
 	}
 	o := body.Offer.offer()
 	return &o, nil
 }
 
-// offersReply is the body of a list. It is pooled: only the offers' copies and
-// their texts are new with each call.
+// offersReply is the body of a list. It is pooled: a call allocates only the
+// offers' copies and their texts.
 type offersReply struct {
-	api.Envelope
+	reply.Envelope
 
 	Offers []offerJSON `json:"offers"`
 	Meta   struct {
-		Page        int `json:"page"`
-		PerPage     int `json:"per_page"`
-		TotalPages  int `json:"total_pages"`
-		TotalOffers int `json:"total_offers"`
+		Page        count `json:"page"`
+		PerPage     count `json:"per_page"`
+		TotalPages  count `json:"total_pages"`
+		TotalOffers count `json:"total_offers"`
 	} `json:"meta"`
 }
 
 var offersReplies = sync.Pool{New: func() any { return &offersReply{Offers: make([]offerJSON, 0, 1)} }}
 
-// Missing tells an empty list from none: JSON's decoder leaves the slice as it
-// was where there is no array, and makes one without capacity for an empty array.
+// Missing tells an empty list from none. The decoder of JSON does not change the
+// slice where there is no array, and makes one without capacity for an empty array.
 func (r *offersReply) Missing() string {
 	if r.Offers == nil || len(r.Offers) == 0 && cap(r.Offers) > 0 {
 		return "offers array"
@@ -283,7 +316,7 @@ func (r *offersReply) Missing() string {
 	return ""
 }
 
-func (r *offersReply) release() {
+func (r *offersReply) Reset() {
 	const keep = 512 // more than a page
 	offers := r.Offers[:cap(r.Offers)]
 	clear(offers)
@@ -291,12 +324,16 @@ func (r *offersReply) release() {
 		offers = make([]offerJSON, 0, 1)
 	}
 	*r = offersReply{Offers: offers[:0]}
+}
+
+func (r *offersReply) release() {
+	r.Reset()
 	offersReplies.Put(r)
 }
 
 // offerReply is the body of one offer.
 type offerReply struct {
-	api.Envelope
+	reply.Envelope
 
 	Offer offerJSON `json:"offer"`
 }
@@ -308,42 +345,49 @@ func (r *offerReply) Missing() string {
 	return ""
 }
 
-// offerJSON is an offer whose time may be anything. It does not embed an Offer:
-// encoding/json takes a tenth longer for the fields of an embedded struct.
+func (r *offerReply) Reset() { *r = offerReply{} }
+
+// offerJSON is an offer as the API sends it. Its own fields override those of
+// the Offer, and never fail: what they cannot read is zero.
 type offerJSON struct {
-	UUID              string          `json:"uuid"`
-	Name              string          `json:"name"`
-	Headline          string          `json:"headline"`
-	Description       string          `json:"description"`
-	Callout           string          `json:"callout"`
-	RedirectURL       string          `json:"redirect_url"`
-	ConversionType    ConversionType  `json:"conversion_type"`
-	Visibility        string          `json:"visibility"`
-	Status            string          `json:"status"`
-	ConversionEvent   string          `json:"conversion_event"`
-	Terms             string          `json:"terms"`
-	CPA               USD             `json:"cpa"`
-	MonthlyBudget     USD             `json:"monthly_budget"`
-	CreatedAt         lenientTime     `json:"created_at"`
-	LandscapeImageURL string          `json:"landscape_image_url"`
-	PortraitImageURL  string          `json:"portrait_image_url"`
-	GeoRestrictions   GeoRestrictions `json:"geo_restrictions"`
+	Offer
+
+	CPA           amount  `json:"cpa"`
+	MonthlyBudget amount  `json:"monthly_budget"`
+	CreatedAt     anyTime `json:"created_at"`
 }
 
 func (o *offerJSON) offer() Offer {
-	return Offer{
-		o.UUID, o.Name, o.Headline, o.Description, o.Callout, o.RedirectURL,
-		o.ConversionType, o.Visibility, o.Status, o.ConversionEvent, o.Terms, o.CPA, o.MonthlyBudget,
-		time.Time(o.CreatedAt), o.LandscapeImageURL, o.PortraitImageURL, o.GeoRestrictions,
-	}
+	offer := o.Offer
+	offer.CPA, offer.MonthlyBudget = USD(o.CPA), USD(o.MonthlyBudget)
+	offer.CreatedAt = time.Time(o.CreatedAt)
+	return offer
 }
 
-// lenientTime is the zero time where no RFC 3339 time stands.
-type lenientTime time.Time
+type amount USD
 
-func (t *lenientTime) UnmarshalText(text []byte) error {
+func (a *amount) UnmarshalJSON(data []byte) error {
+	read, _ := parseUSD(number(data))
+	*a = amount(read)
+	return nil
+}
+
+type anyTime time.Time
+
+func (t *anyTime) UnmarshalText(text []byte) error {
 	if (*time.Time)(t).UnmarshalText(text) != nil {
-		*t = lenientTime{}
+		*t = anyTime{}
+	}
+	return nil
+}
+
+// count is a number of pages or offers.
+type count int
+
+func (c *count) UnmarshalJSON(data []byte) error {
+	*c = 0
+	if n, err := strconv.ParseFloat(number(data), 64); err == nil && n == math.Trunc(n) && math.Abs(n) <= math.MaxInt32 {
+		*c = count(n)
 	}
 	return nil
 }

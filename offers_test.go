@@ -103,7 +103,7 @@ func TestOddOffers(t *testing.T) {
 	}
 	for field, values := range map[string][]string{
 		"name": {`1`, `{}`, `[]`, `null`, `true`}, "conversion_type": {`1`, `{}`, `null`}, "created_at": {`"yesterday"`, `1`, `null`, `{}`, `"2026-13-45T00:00:00Z"`},
-		"cpa":              {`"2.35"`, `null`, `true`, `{}`, `[1]`, `1e999`, `-1e400`, `99999999999999999999`, `1e-99`},
+		"cpa":              {`"two"`, `""`, `" "`, `"1/2"`, `"0x10"`, `"1_000"`, `"Inf"`, `"2.35 USD"`, `"2.35` + "\\u0000" + `"`, `null`, `true`, `{}`, `[1]`, `1e999`, `-1e400`, `99999999999999999999`, `"99999999999999999999"`, `1e-99`},
 		"geo_restrictions": {`null`, `"US"`, `[]`, `{"allow_worldwide_referrals":"yes","allowed_countries":"US"}`},
 	} {
 		for _, value := range values {
@@ -112,7 +112,10 @@ func TestOddOffers(t *testing.T) {
 			assert.Equal(t, []sparkloop.Offer{{UUID: "a", Headline: "after"}, {UUID: "b", Name: "next"}}, offers, "%s %s", field, value)
 		}
 	}
-	offers, err := list(`{"offers":[null,7,{"uuid":"a"}],"meta":{"page":"x","total_pages":1.5}}`)
+	offers, err := list(`{"offers":[{"cpa":"2.35","monthly_budget":" 5000"},{"cpa":"1e1","monthly_budget":"-0.000001"}]}`)
+	require.NoError(t, err)
+	assert.Equal(t, []sparkloop.Offer{{CPA: 2_350_000, MonthlyBudget: 5_000_000_000}, {CPA: 10_000_000, MonthlyBudget: -1}}, offers)
+	offers, err = list(`{"offers":[null,7,{"uuid":"a"}],"meta":{"page":"x","total_pages":1.5}}`)
 	require.NoError(t, err)
 	assert.Equal(t, []sparkloop.Offer{{}, {}, {UUID: "a"}}, offers)
 
@@ -140,6 +143,21 @@ func TestOddOffers(t *testing.T) {
 	offers, err = list(`{"offers":[{"uuid":"b"}]}`)
 	require.NoError(t, err)
 	assert.Equal(t, []sparkloop.Offer{{UUID: "b"}}, offers, "nothing is left over from the call before")
+}
+
+func TestPagingNumbers(t *testing.T) {
+	t.Parallel()
+	m := httpmock.NewMockTransport()
+	c := newClient(t, m)
+	for in, want := range map[string]int{
+		`7`: 7, `"7"`: 7, `" 7 "`: 7, `7.0`: 7, `"7.0"`: 7, `7e1`: 70, `-1`: -1, `2147483647`: 2147483647,
+		`7.5`: 0, `"x"`: 0, `""`: 0, `null`: 0, `true`: 0, `{}`: 0, `[7]`: 0, `2147483648`: 0, `1e999`: 0, `"0x7"`: 0, `"NaN"`: 0, `"Inf"`: 0,
+	} {
+		m.RegisterResponder(http.MethodGet, guide+"/offers", jsonResponder(200, strings.ReplaceAll(`{"offers":[],"meta":{"page":N,"per_page":N,"total_pages":N,"total_offers":N}}`, "N", in)))
+		page, err := c.Offers.List(t.Context(), sparkloop.ListOffersParams{})
+		require.NoError(t, err, in)
+		assert.Equal(t, &sparkloop.OfferPage{Offers: []sparkloop.Offer{}, Page: want, PerPage: want, TotalPages: want, TotalOffers: want}, page, in)
+	}
 }
 
 func TestGetOffer(t *testing.T) {
@@ -212,6 +230,23 @@ func TestAllOffers(t *testing.T) {
 		assert.Equal(t, []string{"e", "d", "c", "b", "a"}, ids, "a new offer shifted the pages; a short page is not the end")
 		assert.Equal(t, []string{"page=1&per_page=200", "page=2&per_page=200", "page=3&per_page=200", "page=4&per_page=200"}, *asked)
 	})
+	t.Run("until the last page", func(t *testing.T) {
+		t.Parallel()
+		for _, total := range []string{`2`, `"2"`} {
+			m := httpmock.NewMockTransport()
+			m.RegisterResponder(http.MethodGet, guide+"/offers", func(r *http.Request) (*http.Response, error) {
+				page := r.URL.Query().Get("page")
+				if page == "3" {
+					return jsonResponder(404, `{"error":"Not Found"}`)(r)
+				}
+				return jsonResponder(200, `{"offers":[{"uuid":"`+page+`"}],"meta":{"total_pages":`+total+`}}`)(r)
+			})
+			ids, err := collect(t, newClient(t, m))
+			require.NoError(t, err)
+			assert.Equal(t, []string{"1", "2"}, ids)
+			assert.Equal(t, 2, m.GetTotalCallCount())
+		}
+	})
 	t.Run("a server that ignores the page", func(t *testing.T) {
 		t.Parallel()
 		c, asked := pages(t, func(int) []string { return []string{"a", "", ""} })
@@ -251,7 +286,7 @@ func TestAllOffers(t *testing.T) {
 		require.NoError(t, err)
 		assert.Len(t, ids, 451)
 		assert.Equal(t, sparklooptest.DefaultOffer, ids[450], "the newest first")
-		assert.Len(t, s.Requests(), 4)
+		assert.Len(t, s.Requests(), 3)
 	})
 }
 
@@ -260,12 +295,18 @@ func TestUSD(t *testing.T) {
 	for in, want := range map[string]sparkloop.USD{
 		`2.35`: 2_350_000, `0`: 0, `-0`: 0, `5000`: 5_000_000_000, `0.000001`: 1, `0.1`: 100_000, `-2.5`: -2_500_000, `1e2`: 100_000_000, `2.5E-1`: 250_000,
 		`2.3499999999999996`: 2_350_000, `0.0000005`: 1, `-0.0000005`: -1, `0.00000049`: 0, `9223372036854.775807`: 9223372036854775807,
-		`-9223372036854.775808`: -9223372036854775808, `9223372036854.775808`: 0, `1e19`: 0, `1e-70`: 0, `1e99999999999`: 0,
-		`"2.35"`: 0, `null`: 0, `true`: 0, `{}`: 0, `[2]`: 0, `123456789012.5`: 123456789012500000, `1.` + strings.Repeat("0", 80): 1_000_000,
+		`-9223372036854.775808`: -9223372036854775808, `999999999999.999999`: 999999999999999999, `00000000000001`: 77, `null`: 77,
+		`"2.35"`: 2_350_000, `" 5000 "`: 5_000_000_000, `"1e2"`: 100_000_000, `"-0.5"`: -500_000, `123456789012.5`: 123456789012500000, `1.` + strings.Repeat("0", 80): 1_000_000,
 	} {
 		got := sparkloop.USD(77)
-		require.NoError(t, got.UnmarshalJSON([]byte(in)), in)
+		err := got.UnmarshalJSON([]byte(in))
+		assert.Equal(t, want == 77 && in != "null", err != nil, in)
 		assert.Equal(t, want, got, in)
+	}
+	for _, in := range []string{`9223372036854.775808`, `-9223372036854.775809`, `1e19`, `1e-70`, `1e99999999999`, `1e65`, `"x"`, `""`, `true`, `{}`, `[2]`, `"1/2"`, `"0x1"`, `"+1"`, `1.` + strings.Repeat("0", 1000)} {
+		got := sparkloop.USD(77)
+		require.Error(t, got.UnmarshalJSON([]byte(in)), in)
+		assert.Equal(t, sparkloop.USD(77), got, in)
 	}
 	for in, want := range map[sparkloop.USD]string{
 		2_350_000: "$2.35", 0: "$0.00", 5_000_000_000: "$5000.00", 100_000: "$0.10", 1: "$0.000001", 2_355_000: "$2.355", -2_500_000: "-$2.50",
@@ -290,6 +331,7 @@ func FuzzOffers(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		m := httpmock.NewMockTransport()
 		m.RegisterResponder(http.MethodGet, guide+"/offers", httpmock.NewBytesResponder(200, in))
+		m.RegisterResponder(http.MethodGet, reference+"/offers", httpmock.NewBytesResponder(200, in))
 		c, err := sparkloop.New(testKey, sparkloop.WithHTTPClient(&http.Client{Transport: m}))
 		if err != nil {
 			t.Fatal(err)

@@ -13,21 +13,23 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sparkloop-go/sparkloop/internal/api"
+	"github.com/sparkloop-go/sparkloop/internal/endpoint"
 	"github.com/sparkloop-go/sparkloop/internal/pacing"
+	"github.com/sparkloop-go/sparkloop/internal/redact"
 	"github.com/sparkloop-go/sparkloop/internal/transport"
 )
 
-// Option changes a setting of a client, for [New] and [Client.With]. A value
-// that makes no sense is an error there. Of two options for one setting the
-// last wins.
+// Option is a setting of a client, for [New] and [Client.With]. They return an
+// error for an invalid value. The last of two options for one setting takes
+// precedence.
 type Option func(*config) error
 
 // config is a client's settings. It is a value: a copy of a client starts from
 // a copy of it. The key is in closures, where no fmt verb reaches it.
 type config struct {
-	endpoints *api.Endpoints
+	endpoints *endpoint.Endpoints
 	base      string // of the endpoints
+	key       redact.Key
 	transport transport.Config
 	timeout   time.Duration
 
@@ -41,16 +43,18 @@ const (
 	userAgent       = "sparkloop-go/" + version
 )
 
-func defaults(key transport.Key) config {
+func defaults(key redact.Key) config {
 	return config{
-		endpoints: api.Published(DefaultBaseURL),
+		endpoints: endpoint.Published(DefaultBaseURL),
 		base:      DefaultBaseURL,
+		key:       key,
 		timeout:   10 * time.Second,
 		requests:  defaultRequests,
 		window:    defaultWindow,
 		transport: transport.Config{
 			Client:     transport.NewClient(),
-			Key:        key,
+			Authorize:  key.Set,
+			Redact:     key.Redact,
 			UserAgent:  userAgent,
 			Retries:    3,
 			BackoffMin: 500 * time.Millisecond,
@@ -71,39 +75,41 @@ type Limiter interface {
 	// Every try and every probe for the endpoint waits once.
 	Wait(ctx context.Context) error
 
-	// Pause is called when the API said 429: nobody sends for d, which is at
-	// most 60 s. An error is logged and otherwise ignored.
+	// Pause is called after a 429: nobody sends for d, which is at most 60 s. The
+	// context has not ended, also where that of the call has, and lasts for 5 s.
+	// An error is logged and otherwise ignored.
 	Pause(ctx context.Context, d time.Duration) error
 }
 
 // WithBaseURL sends every call below rawURL: a fake API in tests, a proxy, or
 // https://dash.sparkloop.app/api/v2, which one version of SparkLoop's guide
-// names. The client then searches for no other base; it still finds out which
-// spelling of the conversion endpoint the server knows.
+// names. The client then tries no other base, but still both spellings of the
+// conversion endpoint.
 //
-// It must be https. Plain http is taken for a loopback address and for a host
-// name without dots (http://fake:8080), as in a container network. User info,
-// a query and a fragment are refused.
+// It must be https. Plain http is allowed for a loopback address and for a host
+// name without dots (http://fake:8080), as in a container network. A user name, a
+// query and a fragment are errors.
 //
-// The default is [DefaultBaseURL] and the other base on the same host.
+// Default: [DefaultBaseURL] and the other base on the same host.
 func WithBaseURL(rawURL string) Option {
 	return func(c *config) error {
 		u, err := parseBaseURL(rawURL)
 		if err != nil {
 			return fmt.Errorf("WithBaseURL: %w", err)
 		}
-		c.endpoints, c.base = api.Pinned(u), u.String()
+		c.endpoints, c.base = endpoint.Pinned(u), u.String()
 		return nil
 	}
 }
 
-// WithHTTPClient sends requests through a copy of hc: its transport, cookie jar
-// and timeout (which is for each try) stay, redirects are not followed. hc
-// itself is not changed.
+// WithHTTPClient sends requests through a copy of hc, with its transport, cookie
+// jar and timeout, which bounds each attempt. Redirects are not followed. hc itself
+// is not changed.
 //
-// The default is a client of its own with 64 idle connections, the proxy that
-// the environment names, 10 s to connect, 10 s for TLS, and 15 s from the
-// request to the answer's header.
+// Default: a client of its own with 64 idle connections, 10 s to connect, 10 s for
+// TLS, 15 s from the request to the answer's header, and the proxy of the
+// environment for https. Plain http never goes through the proxy of the
+// environment, with hc neither: it would read the key.
 func WithHTTPClient(hc *http.Client) Option {
 	return func(c *config) error {
 		if hc == nil {
@@ -115,9 +121,8 @@ func WithHTTPClient(hc *http.Client) Option {
 	}
 }
 
-// WithTimeout bounds a whole call with its retries, pauses and probes, when its
-// context has no deadline. A context's deadline goes before it, a longer one
-// too. The default is 10 s.
+// WithTimeout bounds a whole call with its retries and pauses. A context deadline
+// overrides it, even a later one. Default: 10s.
 func WithTimeout(d time.Duration) Option {
 	return func(c *config) error {
 		if d <= 0 {
@@ -128,9 +133,9 @@ func WithTimeout(d time.Duration) Option {
 	}
 }
 
-// WithRetries sets how often a request is sent again after a failure that may
-// pass: 408, 425, 429, 5xx but 501, and what breaks on the way. 0 means never.
-// The default is 3. Sending a confirmation again is safe: see
+// WithRetries sets how often a request is sent again after a temporary failure:
+// 408, 425, 429, 5xx except 501, and errors of the network. 0 means never.
+// Default: 3. Sending a confirmation again is safe, see
 // [ConversionsService.Confirm].
 func WithRetries(n int) Option {
 	return func(c *config) error {
@@ -142,12 +147,11 @@ func WithRetries(n int) Option {
 	}
 }
 
-// WithBackoff sets the pause before a retry: random, from min/2 up to min
-// doubled with each try, at most max. A Retry-After from the API goes before
-// it. The defaults are 500 ms and 30 s.
+// WithBackoff sets the pause before retry n+1: random, between min/2 and min·2ⁿ,
+// capped at max. A Retry-After from the API overrides it. Defaults: 500ms and 30s.
 //
-// After a 429 without a Retry-After the pause begins at min too, doubles with
-// every 429 in a row, and is at most one window of the rate limit.
+// After a 429 without Retry-After the pause doubles with every 429 in a row, and
+// is capped at one window of the rate limit.
 func WithBackoff(min, max time.Duration) Option {
 	return func(c *config) error {
 		if min <= 0 || max < min {
@@ -249,8 +253,13 @@ func parseBaseURL(raw string) (*url.URL, error) {
 	case u.Scheme == "http" && !plainAllowed(u.Hostname()):
 		return nil, fmt.Errorf("the URL must be https: plain http would show the API key to the network on the way to %s", u.Hostname())
 	}
-	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), strings.TrimRight(u.RawPath, "/")
-	return u, nil
+	escaped := u.EscapedPath()
+	if u.RawPath != escaped && strings.Contains(u.RawPath, "%") {
+		return nil, errors.New("the path of the URL has a character that must be percent-encoded")
+	}
+	u.RawPath = strings.TrimRight(escaped, "/") // an escaped slash stays
+	u.Path, err = url.PathUnescape(u.RawPath)
+	return u, err
 }
 
 // plainAllowed says whether a host is one that plain http reaches without

@@ -107,6 +107,7 @@ func TestBaseURLs(t *testing.T) {
 		"http://api。example。com":         "must be https",
 		"http://api．example．com":         "must be https",
 		"http://localhost.evil.example":  "must be https",
+		"https://h/你/%2F":                "must be percent-encoded",
 	} {
 		_, err := sparkloop.New(testKey, sparkloop.WithBaseURL(bad))
 		require.ErrorContains(t, err, "sparkloop: WithBaseURL: ", bad)

@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sparkloop-go/sparkloop"
-	"github.com/sparkloop-go/sparkloop/internal/api"
+	"github.com/sparkloop-go/sparkloop/internal/calls"
 )
 
 // tracer is a transport that sees whole calls, as sparkloopotel's does.
@@ -29,7 +28,7 @@ func (t *tracer) TraceCall(ctx context.Context, operation string) (context.Conte
 
 func (t *tracer) RoundTrip(r *http.Request) (*http.Response, error) {
 	called, _ := r.Context().Value(inCall{}).(string)
-	t.seen = append(t.seen, "request of "+called+" is "+api.Operation(r.Method, r.URL.Path))
+	t.seen = append(t.seen, "request of "+called+" is "+calls.Operation(r.Method, r.URL.Path))
 	return t.roundTrip(r)
 }
 
@@ -74,32 +73,4 @@ func TestTracerSeesCallsAndTheirRequests(t *testing.T) {
 	require.NoError(t, err)
 	confirm(c)
 	assert.Empty(t, first.seen, "a copy with another transport has no tracer")
-}
-
-func TestOperationOfARequest(t *testing.T) {
-	t.Parallel()
-	for path, want := range map[string]string{
-		"": "", "/": "", "offers": api.ListOffers, "/api/v2/offers": api.ListOffers, "/offers/offers": api.GetOffer,
-		"/api/v2/offers/o": api.GetOffer, "/offers/o/submissions": "", "/offers/o/submissions/s/conversion": "", "/metrics": "",
-	} {
-		assert.Equal(t, want, api.Operation(http.MethodGet, path), path)
-	}
-	for path, want := range map[string]string{
-		"/v2/offers/o/submissions/s/conversion": api.Confirm, "/offers/o/submissions/s/conversions": api.Confirm,
-		"/offers/o/submissions/s": "", "/offers": "", "conversion": "", "/offers/o/x/s/conversion": "",
-	} {
-		assert.Equal(t, want, api.Operation(http.MethodPost, path), path)
-	}
-}
-
-func TestTemplateOfARequest(t *testing.T) {
-	t.Parallel()
-	for path, want := range map[string]string{
-		"/api/v2/offers/o/submissions/s/conversion":          "POST /api/v2/offers/{offer}/submissions/{submission}/conversion",
-		"/offers/offers/submissions/submissions/conversions": "POST /offers/{offer}/submissions/{submission}/conversions",
-		"/offers/o": "GET /offers/{offer}", "/v2/offers": "GET /v2/offers", "/metrics/submission_1": "",
-	} {
-		method, template, _ := strings.Cut(want, " ")
-		assert.Equal(t, template, api.Template(method, path), path)
-	}
 }

@@ -16,8 +16,8 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/sparkloop-go/sparkloop/internal/api"
-	"github.com/sparkloop-go/sparkloop/internal/transport"
+	"github.com/sparkloop-go/sparkloop/internal/calls"
+	"github.com/sparkloop-go/sparkloop/internal/redact"
 )
 
 type callKey struct{}
@@ -92,7 +92,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 func (t *Transport) begin(r *http.Request) *request {
 	clean := func(s string) string { return s }
 	if key := r.Header.Get("X-Api-Key"); key != "" {
-		clean = transport.NewKey(key).Redact
+		clean = redact.NewKey(key).Redact
 	}
 	name := r.Method
 	attrs := []attribute.KeyValue{
@@ -100,7 +100,7 @@ func (t *Transport) begin(r *http.Request) *request {
 		semconv.ServerAddress(clean(r.URL.Hostname())),
 		semconv.ServerPort(port(r.URL)),
 	}
-	if template := clean(api.Template(r.Method, r.URL.Path)); template != "" {
+	if template := clean(calls.Template(r.Method, r.URL.Path)); template != "" {
 		name += " " + template
 		attrs = append(attrs, semconv.URLTemplate(template))
 	}

@@ -12,7 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sparkloop-go/sparkloop"
-	"github.com/sparkloop-go/sparkloop/internal/api"
+	"github.com/sparkloop-go/sparkloop/internal/calls"
 	"github.com/sparkloop-go/sparkloop/internal/transport"
 )
 
@@ -27,7 +27,7 @@ type Transport struct {
 	origins  *origins
 }
 
-var _ api.Tracer = (*Transport)(nil)
+var _ calls.Tracer = (*Transport)(nil)
 
 // NewTransport returns a transport that sends requests through next. nil means
 // the transport that a client has without [sparkloop.WithHTTPClient].
@@ -60,7 +60,7 @@ func (t *Transport) TraceCall(ctx context.Context, operation string) (context.Co
 	name := "sparkloop " + operation
 	attrs := []attribute.KeyValue{attribute.String("sparkloop.operation", operation)}
 	opts := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindInternal)}
-	key, delivery := api.Delivery(ctx)
+	key, delivery := calls.Delivery(ctx)
 	if delivery {
 		name = "process " + t.queue
 		attrs = append(attrs, messaging(t.queue, "process", semconv.MessagingOperationTypeProcess)...)

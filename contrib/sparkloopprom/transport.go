@@ -9,7 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/sparkloop-go/sparkloop/internal/api"
+	"github.com/sparkloop-go/sparkloop/internal/calls"
 	"github.com/sparkloop-go/sparkloop/internal/transport"
 )
 
@@ -24,7 +24,7 @@ type Transport struct {
 
 var (
 	_ prometheus.Collector = (*Transport)(nil)
-	_ api.Tracer           = (*Transport)(nil)
+	_ calls.Tracer         = (*Transport)(nil)
 )
 
 // NewTransport returns a transport that sends requests through next. nil means
@@ -47,7 +47,7 @@ func NewTransport(next http.RoundTripper) *Transport {
 		}, []string{"operation"}),
 	}
 	// A counter that first appears as 1 has no increase.
-	for _, operation := range []string{api.Confirm, api.GetOffer, api.ListOffers} {
+	for _, operation := range []string{calls.Confirm, calls.GetOffer, calls.ListOffers} {
 		t.duration.WithLabelValues(operation)
 		for _, code := range []string{"2xx", "3xx", "4xx", "401", "429", "5xx", "error", "canceled"} {
 			t.requests.WithLabelValues(operation, code)
@@ -58,7 +58,7 @@ func NewTransport(next http.RoundTripper) *Transport {
 
 // RoundTrip implements [http.RoundTripper].
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	operation := api.Operation(r.Method, r.URL.Path)
+	operation := calls.Operation(r.Method, r.URL.Path)
 	if operation == "" {
 		operation = "other"
 	}
@@ -88,7 +88,7 @@ func class(r *http.Request, resp *http.Response, err error) string {
 // TraceCall passes calls on to a transport that traces them, such as that of
 // package sparkloopotel.
 func (t *Transport) TraceCall(ctx context.Context, operation string) (context.Context, func(failure string)) {
-	if tracer, ok := t.next.(api.Tracer); ok {
+	if tracer, ok := t.next.(calls.Tracer); ok {
 		return tracer.TraceCall(ctx, operation)
 	}
 	return ctx, func(string) {}

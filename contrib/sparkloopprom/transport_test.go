@@ -20,7 +20,9 @@ type roundTrip func(*http.Request) (*http.Response, error)
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func answer(status int) roundTrip {
-	return func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: status, Body: http.NoBody}, nil }
+	return func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: status, Body: http.NoBody}, nil
+	}
 }
 
 const confirmURL = "https://api.sparkloop.app/v2/offers/offer_1/submissions/submission_1/conversion"

@@ -3,6 +3,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -11,28 +12,36 @@ import (
 	"time"
 )
 
-// searchEvery is how often the search may start again for a form that worked
-// before and seems to be gone.
-const searchEvery = time.Minute
+const (
+	// searchEvery is the time after a search that found nothing, or that was for
+	// a lost form, until the next one.
+	searchEvery = time.Minute
+	// stuckTimes is how many searches in a row may end Unclear at one form before
+	// the others are tried first. An outage of the API looks the same.
+	stuckTimes = 4
+	// patience is how long a call waits for another call's search.
+	patience = 2 * time.Second
+)
 
 // Form is one published form of an endpoint.
 type Form struct {
 	Base *url.URL
-	Leaf string // the last segment; "" if the endpoint has but one spelling
+	Leaf string // the last segment; "" if the endpoint has only one spelling
 }
 
-// Verdict is what an answer says about the form that was asked.
+// Verdict is what an answer says about the form that gave it.
 type Verdict int
 
 // The verdicts.
 const (
-	Open   Verdict = iota // nothing: an error, a refusal that any route gives
-	Proven                // the server knows this form
-	Absent                // the server does not know this route
+	Unclear Verdict = iota // no answer, or an answer about the moment, such as a 503
+	Proven                 // the server knows this form
+	Absent                 // the server does not know this route
+	Other                  // an answer that proves nothing: a page, a redirect, a 401
 )
 
 // Finder finds the form of one endpoint. It is safe for concurrent use: one
-// goroutine searches, the others wait for what it finds.
+// goroutine searches, the others wait for its result.
 type Finder struct {
 	forms []*Form
 	base  *Base
@@ -40,18 +49,22 @@ type Finder struct {
 
 	mu       sync.Mutex
 	running  *search
-	searched time.Time // when the last search for a lost form began
+	searched time.Time // when the last search ended that found nothing, or that was for a lost form
+	instead  *Form     // the form for calls in the minute after a search that found nothing
+	absent   []*Form   // the forms of that search if all of them were Absent
+	stuck    *Form     // the form at which the last search ended Unclear
+	times    int       // how many searches in a row ended there
+	last     *Form     // a form at which too many did: it is tried last
 }
 
-// Base is shared by the finders of one API: what one of them proves, the
-// others try first.
+// Base is shared by the finders of one API: a base that one of them proves is
+// tried first by the others.
 type Base struct{ proven atomic.Pointer[url.URL] }
 
-// search is one pass over the forms; its result is read after done is closed.
+// search is one pass over the forms.
 type search struct {
-	done  chan struct{}
-	tried []*Form // all forms that were asked, if each of them was Absent
-	open  bool    // it ended with an Open answer
+	done chan struct{}
+	form atomic.Pointer[Form] // being tried
 }
 
 // New returns a Finder for the forms, to be tried in that order.
@@ -60,100 +73,148 @@ func New(base *Base, forms ...*Form) *Finder { return &Finder{forms: forms, base
 // Known returns the form that was proven, or nil.
 func (f *Finder) Known() *Form { return f.known.Load() }
 
-// Find asks one form after the other by calling try, until one of them is not
-// Absent; the outcome of that call is then the caller's. absent is a known form
-// that the caller has just seen absent, or nil.
+// Find calls try with one form after another until a form is Proven or an answer
+// is Unclear. The outcome of the last call of try belongs to the caller. lost is
+// a known form that was Absent in the caller's own request, or nil.
 //
-// If every form is absent, Find returns those that were tried. The same comes
-// back to those who waited meanwhile. A caller who lost a known form less than
-// a minute after the last search for a lost one gets that form alone back. A
-// context that ends while waiting for another's search is an error.
-func (f *Finder) Find(ctx context.Context, absent *Form, try func(*Form) Verdict) ([]*Form, error) {
+// One goroutine searches. Another one waits for the result for two seconds, then
+// tries the form that is being tried. After a search that proved nothing there
+// is none for a minute: each call tries one form, the first that was not Absent.
+//
+// Find returns the forms that were tried if all of them were Absent. It returns
+// an error if ctx ends while another goroutine searches.
+func (f *Finder) Find(ctx context.Context, lost *Form, try func(*Form) Verdict) (absent []*Form, err error) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
 	for {
 		f.mu.Lock()
-		if known := f.Known(); known != nil && known != absent {
+		if known := f.Known(); known != nil && known != lost {
 			f.mu.Unlock()
 			if try(known) != Absent {
 				return nil, nil
 			}
-			absent = known
+			lost = known
 			continue
 		}
 		if running := f.running; running != nil {
 			f.mu.Unlock()
 			select {
 			case <-running.done:
+				continue
 			case <-ctx.Done():
 				return nil, fmt.Errorf("waiting for another call to find the endpoint: %w", ctx.Err())
+			case <-timer.C:
 			}
-			if running.tried != nil {
-				return running.tried, nil
-			}
-			continue
+			f.tryOne(running.form.Load(), try)
+			return nil, nil
 		}
-		if absent != nil && time.Since(f.searched) < searchEvery {
+		if time.Since(f.searched) < searchEvery {
+			instead, absent := f.instead, f.absent
 			f.mu.Unlock()
-			return []*Form{absent}, nil
+			if lost != nil {
+				return []*Form{lost}, nil
+			}
+			if f.tryOne(instead, try) != Absent {
+				return nil, nil
+			}
+			return absent, nil
+		}
+		order := f.order(lost)
+		if len(order) == 0 {
+			f.mu.Unlock()
+			return []*Form{lost}, nil
 		}
 		running := &search{done: make(chan struct{})}
+		running.form.Store(order[0])
 		f.running = running
-		if absent != nil {
-			f.searched = time.Now()
-		}
 		f.mu.Unlock()
-		f.search(running, absent, try)
-		return running.tried, nil
+		return f.search(running, order, lost, try), nil
 	}
 }
 
-func (f *Finder) search(s *search, absent *Form, try func(*Form) Verdict) {
+// tryOne tries a form outside of a search.
+func (f *Finder) tryOne(form *Form, try func(*Form) Verdict) Verdict {
+	verdict := try(form)
+	if verdict == Proven {
+		f.prove(form)
+	}
+	return verdict
+}
+
+// search tries the forms in that order. It returns the forms if all of them,
+// with the lost one, were Absent.
+func (f *Finder) search(s *search, order []*Form, lost *Form, try func(*Form) Verdict) (absent []*Form) {
+	var stuck, instead, other *Form
 	defer func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.running = nil
-		if s.open {
-			f.searched = time.Time{} // nothing was learnt: the next may search at once
+		if stuck != f.stuck {
+			f.stuck, f.times = stuck, 0
+		}
+		if f.times++; stuck != nil && f.times >= stuckTimes {
+			f.last = stuck
+		}
+		if instead != nil {
+			f.instead, f.absent = instead, absent
+		}
+		if instead != nil || lost != nil && stuck == nil {
+			f.searched = time.Now()
 		}
 		close(s.done)
 	}()
 	var tried []*Form
-	if absent != nil {
-		tried = append(tried, absent)
+	if lost != nil {
+		tried = append(tried, lost)
 	}
-	for _, form := range f.order(absent) {
-		if form == absent {
-			continue
-		}
+	for _, form := range order {
+		s.form.Store(form)
 		switch try(form) {
 		case Proven:
-			f.known.Store(form)
-			f.base.proven.Store(form.Base)
-			return
-		case Open:
-			s.open = true
-			return
+			f.prove(form)
+			return nil
+		case Unclear:
+			stuck = form
+			return nil
+		case Other:
+			other = cmp.Or(other, form)
+		case Absent:
+		}
+		if known := f.Known(); known != nil && known != lost {
+			try(known) // another call has proven it meanwhile
+			return nil
 		}
 		tried = append(tried, form)
 	}
-	s.tried = tried
+	if instead = other; other != nil {
+		return nil
+	}
+	instead = order[0]
+	return tried
 }
 
-// order is the forms, those of the proven base first; not when a form of that
-// base has just been lost.
-func (f *Finder) order(absent *Form) []*Form {
-	base := f.base.proven.Load()
-	if base == nil || absent != nil && absent.Base == base {
-		return f.forms
+func (f *Finder) prove(form *Form) {
+	f.known.Store(form)
+	f.base.proven.Store(form.Base)
+}
+
+// order returns the forms without the lost one: those of the proven base first,
+// unless the lost form has that base. A form at which searches got stuck is last.
+func (f *Finder) order(lost *Form) []*Form {
+	first := f.base.proven.Load()
+	if lost != nil && lost.Base == first {
+		first = nil
 	}
-	ordered := make([]*Form, 0, len(f.forms))
-	for _, form := range f.forms {
-		if form.Base == base {
-			ordered = append(ordered, form)
-		}
-	}
-	for _, form := range f.forms {
-		if form.Base != base {
-			ordered = append(ordered, form)
+	var ordered []*Form
+	for _, rank := range []func(*Form) bool{
+		func(form *Form) bool { return form != f.last && form.Base == first },
+		func(form *Form) bool { return form != f.last && form.Base != first },
+		func(form *Form) bool { return form == f.last },
+	} {
+		for _, form := range f.forms {
+			if form != lost && rank(form) {
+				ordered = append(ordered, form)
+			}
 		}
 	}
 	return ordered

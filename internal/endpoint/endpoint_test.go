@@ -3,6 +3,7 @@ package endpoint_test
 import (
 	"context"
 	"net/url"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -57,26 +58,101 @@ func TestTheFormsAreTriedInOrder(t *testing.T) {
 	}
 }
 
+// A search that finds nothing is the last one for a minute. Until then each call
+// tries one form: the first that was not Absent, or else the first.
 func TestNothingFound(t *testing.T) {
 	t.Parallel()
-	f, s := newFinder(), &server{}
-	for range 2 {
-		tried, err := f.Find(t.Context(), nil, s.try)
-		require.NoError(t, err)
-		assert.Equal(t, []*endpoint.Form{oneA, twoA, twoB, oneB}, tried)
+	all := []*endpoint.Form{oneA, twoA, twoB, oneB}
+	for name, tt := range map[string]struct {
+		other   []*endpoint.Form
+		instead *endpoint.Form
+		absent  []*endpoint.Form
+	}{
+		"all absent": {nil, oneA, all},
+		"one other":  {[]*endpoint.Form{twoB}, twoB, nil},
+		"two others": {[]*endpoint.Form{oneB, twoA}, twoA, nil},
+		"all others": {all, oneA, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newFinder()
+				var asked []*endpoint.Form
+				try := func(form *endpoint.Form) endpoint.Verdict {
+					asked = append(asked, form)
+					if slices.Contains(tt.other, form) {
+						return endpoint.Other
+					}
+					return endpoint.Absent
+				}
+				for round := range 2 {
+					asked = nil
+					absent, err := f.Find(t.Context(), nil, try)
+					require.NoError(t, err)
+					assert.Equal(t, tt.absent, absent, "round %d", round)
+					assert.Equal(t, all, asked)
+					for range 3 {
+						time.Sleep(19 * time.Second)
+						asked = nil
+						absent, err = f.Find(t.Context(), nil, try)
+						require.NoError(t, err)
+						assert.Equal(t, tt.absent, absent)
+						assert.Equal(t, []*endpoint.Form{tt.instead}, asked)
+					}
+					assert.Nil(t, f.Known())
+					time.Sleep(3 * time.Second)
+				}
+				// A form may be proven in that minute.
+				absent, err := f.Find(t.Context(), nil, try)
+				require.NoError(t, err)
+				assert.Equal(t, tt.absent, absent)
+				absent, err = f.Find(t.Context(), nil, func(*endpoint.Form) endpoint.Verdict { return endpoint.Proven })
+				require.NoError(t, err)
+				assert.Nil(t, absent)
+				assert.Equal(t, tt.instead, f.Known())
+			})
+		})
 	}
-	assert.Len(t, s.asked, 8, "the next call searches again")
-	assert.Nil(t, f.Known())
 }
 
-func TestAnOpenAnswerEndsTheSearchAndProvesNothing(t *testing.T) {
+func TestAnUnclearAnswerEndsTheSearchAndProvesNothing(t *testing.T) {
 	t.Parallel()
-	f, s := newFinder(), &server{knows: twoA, answer: endpoint.Open}
-	tried, err := f.Find(t.Context(), nil, s.try)
-	require.NoError(t, err)
-	assert.Nil(t, tried)
-	assert.Equal(t, []*endpoint.Form{oneA, twoA}, s.asked)
-	assert.Nil(t, f.Known())
+	f, s := newFinder(), &server{knows: twoA, answer: endpoint.Unclear}
+	for range 3 {
+		s.asked = nil
+		absent, err := f.Find(t.Context(), nil, s.try)
+		require.NoError(t, err)
+		assert.Nil(t, absent)
+		assert.Equal(t, []*endpoint.Form{oneA, twoA}, s.asked, "the next search is not put off")
+		assert.Nil(t, f.Known())
+	}
+}
+
+// Where four searches in a row got stuck, the next ones begin with another form.
+func TestAFormThatSearchesGetStuckAt(t *testing.T) {
+	t.Parallel()
+	f, s := newFinder(), &server{knows: oneA, answer: endpoint.Unclear}
+	find := func() []*endpoint.Form {
+		s.asked = nil
+		_, err := f.Find(t.Context(), nil, s.try)
+		require.NoError(t, err)
+		return s.asked
+	}
+	for range 3 {
+		assert.Equal(t, []*endpoint.Form{oneA}, find())
+	}
+	s.knows = twoA
+	assert.Equal(t, []*endpoint.Form{oneA, twoA}, find(), "stuck elsewhere: the count begins anew")
+	s.knows = oneA
+	for range 4 {
+		assert.Equal(t, []*endpoint.Form{oneA}, find())
+	}
+	for range 2 {
+		assert.Equal(t, []*endpoint.Form{twoA, twoB, oneB, oneA}, find())
+	}
+	s.answer = endpoint.Proven
+	assert.Equal(t, []*endpoint.Form{twoA, twoB, oneB, oneA}, find())
+	assert.Equal(t, oneA, f.Known())
 }
 
 func TestAProvenBaseIsTriedFirst(t *testing.T) {
@@ -100,8 +176,8 @@ func TestAProvenBaseIsTriedFirst(t *testing.T) {
 func TestOneSearchesTheOthersWait(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]*server{
-		"for a form":  {knows: oneB, answer: endpoint.Proven, slow: time.Second},
-		"for nothing": {slow: time.Second},
+		"for a form":  {knows: oneB, answer: endpoint.Proven, slow: time.Second / 4},
+		"for nothing": {slow: time.Second / 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -110,29 +186,102 @@ func TestOneSearchesTheOthersWait(t *testing.T) {
 				var wg sync.WaitGroup
 				for range 50 {
 					wg.Go(func() {
-						tried, err := f.Find(t.Context(), nil, s.try)
+						absent, err := f.Find(t.Context(), nil, s.try)
 						assert.NoError(t, err)
-						if s.knows == nil {
-							assert.Len(t, tried, 4)
-						}
+						assert.Equal(t, s.knows == nil, len(absent) == 4)
 					})
 				}
 				wg.Wait()
+				counts := map[*endpoint.Form]int{}
+				for _, form := range s.asked {
+					counts[form]++
+				}
 				if s.knows == nil {
-					assert.Len(t, s.asked, 4)
+					assert.Equal(t, map[*endpoint.Form]int{oneA: 50, twoA: 1, twoB: 1, oneB: 1}, counts)
 					return
 				}
-				absent := 0
-				for _, form := range s.asked {
-					if form != oneB {
-						absent++
-					}
-				}
-				assert.Equal(t, 3, absent, "one goroutine alone asked the wrong forms")
-				assert.Len(t, s.asked, 3+50)
+				assert.Equal(t, map[*endpoint.Form]int{oneA: 1, twoA: 1, twoB: 1, oneB: 50}, counts, "one goroutine alone asked the wrong forms")
 			})
 		})
 	}
+}
+
+// Nobody waits for a search longer than two seconds in all.
+func TestASearchThatHangs(t *testing.T) {
+	t.Parallel()
+	for name, hanging := range map[string]*endpoint.Form{"at the first form": oneA, "at the second": twoA} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newFinder()
+				hang := func(form *endpoint.Form) endpoint.Verdict {
+					if form == hanging {
+						time.Sleep(time.Hour)
+						return endpoint.Unclear
+					}
+					return endpoint.Absent
+				}
+				searched := make(chan struct{})
+				go func() {
+					defer close(searched)
+					_, err := f.Find(t.Context(), nil, hang)
+					assert.NoError(t, err)
+				}()
+				synctest.Wait()
+				var asked []*endpoint.Form
+				start := time.Now()
+				absent, err := f.Find(t.Context(), nil, func(form *endpoint.Form) endpoint.Verdict {
+					asked = append(asked, form)
+					return endpoint.Other
+				})
+				require.NoError(t, err)
+				assert.Nil(t, absent)
+				assert.Equal(t, []*endpoint.Form{hanging}, asked)
+				assert.Equal(t, 2*time.Second, time.Since(start))
+				assert.Nil(t, f.Known())
+				_, err = f.Find(t.Context(), nil, func(*endpoint.Form) endpoint.Verdict { return endpoint.Proven })
+				require.NoError(t, err)
+				assert.Equal(t, hanging, f.Known(), "a call beside the search may prove the form")
+				<-searched
+				assert.Equal(t, hanging, f.Known())
+			})
+		})
+	}
+}
+
+// A form that another call has proven meanwhile is the searching call's too.
+func TestAFormIsProvenBesideASearch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFinder()
+		var asked []*endpoint.Form
+		searched := make(chan struct{})
+		go func() {
+			defer close(searched)
+			_, err := f.Find(t.Context(), nil, func(form *endpoint.Form) endpoint.Verdict {
+				asked = append(asked, form)
+				time.Sleep(3 * time.Second)
+				return endpoint.Absent
+			})
+			assert.NoError(t, err)
+		}()
+		synctest.Wait()
+		_, err := f.Find(t.Context(), nil, func(*endpoint.Form) endpoint.Verdict { return endpoint.Proven })
+		require.NoError(t, err)
+		<-searched
+		assert.Equal(t, []*endpoint.Form{oneA, oneA}, asked)
+	})
+}
+
+func TestTheOnlyFormIsLost(t *testing.T) {
+	t.Parallel()
+	f := endpoint.New(new(endpoint.Base), oneA)
+	proven := func(*endpoint.Form) endpoint.Verdict { return endpoint.Proven }
+	_, err := f.Find(t.Context(), nil, proven)
+	require.NoError(t, err)
+	absent, err := f.Find(t.Context(), oneA, proven)
+	require.NoError(t, err)
+	assert.Equal(t, []*endpoint.Form{oneA}, absent)
 }
 
 func TestWhoWaitsStillHasItsContext(t *testing.T) {
@@ -155,7 +304,7 @@ func TestWhoWaitsStillHasItsContext(t *testing.T) {
 func TestTheNextSearchesWhenTheFirstLearntNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f, s := newFinder(), &server{knows: oneA, answer: endpoint.Open, slow: time.Second}
+		f, s := newFinder(), &server{knows: oneA, answer: endpoint.Unclear, slow: time.Second}
 		var wg sync.WaitGroup
 		for range 3 {
 			wg.Go(func() { f.Find(t.Context(), nil, s.try) }) //nolint:errcheck // counted below
@@ -226,7 +375,7 @@ func TestASearchThatLearntNothingDoesNotCount(t *testing.T) {
 		f, s := newFinder(), &server{knows: oneA, answer: endpoint.Proven}
 		_, err := f.Find(t.Context(), nil, s.try)
 		require.NoError(t, err)
-		s.knows, s.answer = twoA, endpoint.Open
+		s.knows, s.answer = twoA, endpoint.Unclear
 		_, err = f.Find(t.Context(), oneA, s.try)
 		require.NoError(t, err)
 		s.answer = endpoint.Proven

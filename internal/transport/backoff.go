@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -15,6 +16,10 @@ const (
 	maxSleep = time.Minute
 	// maxRetryAfter is the longest one that is believed at all.
 	maxRetryAfter = 24 * time.Hour
+
+	// leastEpoch is the number from which Retry-After is a Unix time: 1973, and
+	// as seconds three years. From leastMillis it is one in milliseconds.
+	leastEpoch, leastMillis = 100_000_000, 100_000_000_000
 )
 
 // ceiling is lo doubled n times, at most hi.
@@ -32,24 +37,27 @@ func backoff(lo, hi time.Duration, n int) time.Duration {
 	return low + rand.N(max(high-low, 0)+1)
 }
 
-// RetryAfter reads the header of that name: seconds, or a date in any of
-// HTTP's three forms. A date counts from the server's own clock where it says
-// its time. The result is at most 24 h; no seconds, or a date that has passed,
-// asks for nothing.
+// RetryAfter reads the header of that name: seconds, also with a fraction,
+// which is rounded up; a date in any of HTTP's three forms; or a date as a Unix
+// time in seconds or milliseconds. A date counts from the server's own clock if
+// the answer has a Date. The result is at most 24 h. It is 0 and false if the
+// header is missing or malformed, or if the time is over.
 func RetryAfter(h http.Header) (time.Duration, bool) {
 	value := strings.TrimSpace(h.Get("Retry-After"))
 	if value == "" {
 		return 0, false
 	}
-	if strings.Trim(value, "0123456789") == "" {
-		seconds, err := strconv.ParseUint(value, 10, 64)
-		if err != nil || seconds > uint64(maxRetryAfter/time.Second) {
-			return maxRetryAfter, true
-		}
-		return time.Duration(seconds) * time.Second, seconds > 0
-	}
+	seconds, isNumber := parseSeconds(value)
 	at, err := http.ParseTime(value)
-	if err != nil {
+	switch {
+	case isNumber && seconds < leastEpoch:
+		wait := time.Duration(seconds) * time.Second
+		return min(wait, maxRetryAfter), seconds > 0
+	case isNumber && seconds >= leastMillis:
+		at = time.UnixMilli(seconds)
+	case isNumber:
+		at = time.Unix(seconds, 0)
+	case err != nil:
 		return 0, false
 	}
 	now, err := http.ParseTime(h.Get("Date"))
@@ -58,6 +66,23 @@ func RetryAfter(h http.Header) (time.Duration, bool) {
 	}
 	wait := min(max(at.Sub(now), 0), maxRetryAfter)
 	return wait, wait > 0
+}
+
+// parseSeconds reads digits and perhaps a fraction, rounded up. A number beyond
+// an int64 is the largest one.
+func parseSeconds(s string) (seconds int64, ok bool) {
+	whole, fraction, _ := strings.Cut(s, ".")
+	if whole+fraction == "" || strings.Trim(whole+fraction, "0123456789") != "" {
+		return 0, false
+	}
+	seconds, err := strconv.ParseInt("0"+whole, 10, 64)
+	if err != nil {
+		return math.MaxInt64, true
+	}
+	if strings.Trim(fraction, "0") != "" && seconds < math.MaxInt64 {
+		seconds++
+	}
+	return seconds, true
 }
 
 // Streak counts the 429s in a row. The many that one burst brings, all sent

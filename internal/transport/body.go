@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,8 +21,11 @@ const (
 // ErrTooLarge is matched when a body was longer than MaxBody.
 var ErrTooLarge = errors.New("the body is larger than 8 MiB")
 
+// emptyReads is how often in a row a body may return neither a byte nor an error.
+const emptyReads = 100
+
 // readBody appends the body to buf. On an error it returns what came before.
-func readBody(buf []byte, resp *http.Response) ([]byte, error) {
+func readBody(ctx context.Context, buf []byte, resp *http.Response) ([]byte, error) {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return buf, nil // the body is the connection itself, and no context ends a read of it
 	}
@@ -30,13 +34,20 @@ func readBody(buf []byte, resp *http.Response) ([]byte, error) {
 	}
 	// One byte more than announced, to see the end without growing.
 	buf = slices.Grow(buf, int(min(max(resp.ContentLength, 511), trustedLength))+1)
-	for {
-		if len(buf) == cap(buf) {
+	for empty := 0; ; {
+		switch {
+		case len(buf) < cap(buf):
+		case len(buf) < keepBuffer:
 			buf = slices.Grow(buf, len(buf))
+		default: // at once: doubling on would take twice as much in all
+			buf = slices.Grow(buf, MaxBody+1-len(buf))
 		}
 		free := buf[len(buf):min(cap(buf), MaxBody+1)]
 		n, err := resp.Body.Read(free)
 		buf = buf[:len(buf)+n]
+		if empty++; n > 0 {
+			empty = 0
+		}
 		switch {
 		case len(buf) > MaxBody:
 			return buf[:MaxBody], ErrTooLarge
@@ -44,6 +55,10 @@ func readBody(buf []byte, resp *http.Response) ([]byte, error) {
 			return buf, nil
 		case err != nil:
 			return buf, fmt.Errorf("reading the answer: %w", err)
+		case empty > 0 && ctx.Err() != nil:
+			return buf, fmt.Errorf("reading the answer: %w", ctx.Err())
+		case empty >= emptyReads:
+			return buf, fmt.Errorf("reading the answer: %w", io.ErrNoProgress)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package transport
 import (
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -15,7 +16,8 @@ func NewClient() *http.Client {
 		patience = 15 * time.Second
 	)
 	return &http.Client{Transport: &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
+		Proxy:                  proxyOfEnvironment,
+		OnProxyConnectResponse: onConnect,
 		DialContext:            (&net.Dialer{Timeout: dial, KeepAlive: 30 * time.Second}).DialContext,
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: patience, PingTimeout: patience},
@@ -27,27 +29,29 @@ func NewClient() *http.Client {
 	}}
 }
 
-// sender returns a copy of the configured client that puts the key and the
-// other headers on each request, follows no redirect and keeps its idle
-// connections after a failed call. The client itself is not changed.
+// sender returns a copy of the configured client that sets the headers of each
+// request, follows no redirect and keeps its idle connections after a failed
+// call. The client itself is not changed.
 func sender(cfg Config) *http.Client {
 	own := *cfg.Client
-	own.Transport = &roundTripper{next: own.Transport, setKey: cfg.Key.Set, userAgent: []string{cfg.UserAgent}}
+	own.Transport = &roundTripper{next: own.Transport, authorize: cfg.Authorize, userAgent: []string{cfg.UserAgent}}
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &own
 }
 
-// roundTripper sends the requests of one Transport, which are its own to write
-// on. It sets their headers here because http.Client copies what is set before,
-// for redirects that are never followed.
+// roundTripper sends the requests of one Transport, and may change them. It sets
+// the headers here because http.Client copies earlier ones for redirects, which
+// are never followed.
 //
-// It hides everything else of the next RoundTripper: go-retryablehttp closes
-// the idle connections of the whole pool after each failed call if it can reach
-// them.
+// It hides everything else of the next RoundTripper: after each failed call
+// go-retryablehttp closes the idle connections of the whole pool if it can.
 type roundTripper struct {
 	next      http.RoundTripper // nil: http.DefaultTransport
-	setKey    func(http.Header)
+	authorize func(http.Header)
 	userAgent []string
+
+	once  sync.Once
+	plain *http.Transport // of direct
 }
 
 var (
@@ -56,7 +60,7 @@ var (
 )
 
 func (t *roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
-	t.setKey(r.Header)
+	t.authorize(r.Header)
 	r.Header["Accept"] = acceptJSON
 	r.Header["User-Agent"] = t.userAgent
 	if r.Method == http.MethodPost {
@@ -65,6 +69,9 @@ func (t *roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	next := t.next
 	if next == nil {
 		next = http.DefaultTransport
+	}
+	if r.URL.Scheme == "http" {
+		next = t.direct(next, r)
 	}
 	resp, err := next.RoundTrip(r)
 	if resp != nil && resp.StatusCode/100 == 3 {

@@ -97,8 +97,9 @@ func TestACookieJarIsUsed(t *testing.T) {
 	}
 }
 
-// Twenty bursts of 64 calls need the connections of one burst, and one more for
-// each call that broke its own: a failed call leaves the others' alone.
+// Twenty bursts of 64 calls need the connections of one burst, and one or two
+// more for each call that broke its own: net/http may dial for two calls where
+// one is missing. A failed call leaves the others' connections alone.
 func TestConnectionsAreKept(t *testing.T) {
 	t.Parallel()
 	const bursts, width = 20, 64
@@ -126,5 +127,5 @@ func TestConnectionsAreKept(t *testing.T) {
 		wg.Wait()
 	}
 	assert.Positive(t, broken.Load())
-	assert.LessOrEqual(t, opened.Load(), width+broken.Load())
+	assert.LessOrEqual(t, opened.Load(), width+2*broken.Load())
 }

@@ -10,10 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sparkloop-go/sparkloop/internal/redact"
 	"github.com/sparkloop-go/sparkloop/internal/transport"
 )
 
 const testKey = "key-for-tests"
+
+var key = redact.NewKey(testKey)
 
 // step is what a script does with one request.
 type step func(*http.Request) (*http.Response, error)
@@ -93,6 +96,9 @@ type pauses struct {
 	mu     sync.Mutex
 	waits  int
 	paused []time.Duration
+	ended  []error         // of the contexts of Pause
+	left   []time.Duration // until their deadlines
+	ctx    context.Context //nolint:containedctx // the last one
 	refuse func(wait int) error
 }
 
@@ -106,9 +112,11 @@ func (p *pauses) Wait(context.Context) error {
 	return nil
 }
 
-func (p *pauses) Pause(_ context.Context, d time.Duration) error {
+func (p *pauses) Pause(ctx context.Context, d time.Duration) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	deadline, _ := ctx.Deadline()
+	p.ended, p.left, p.ctx = append(p.ended, ctx.Err()), append(p.left, time.Until(deadline)), ctx
 	p.paused = append(p.paused, d)
 	return nil
 }
@@ -117,7 +125,8 @@ func (p *pauses) Pause(_ context.Context, d time.Duration) error {
 func newTransport(s http.RoundTripper, change ...func(*transport.Config)) *transport.Transport {
 	cfg := transport.Config{
 		Client:     &http.Client{Transport: s},
-		Key:        transport.NewKey(testKey),
+		Authorize:  key.Set,
+		Redact:     key.Redact,
 		UserAgent:  "test/1",
 		Retries:    3,
 		BackoffMin: 500 * time.Millisecond,

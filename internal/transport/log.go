@@ -4,13 +4,12 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"time"
 )
 
-// Log is how to log at a level, or nil if nobody listens at it. It stands
-// between a Transport and its logger so that the linker leaves log/slog out of
-// a program that has none.
+// Log returns a log function for a level, or nil if the level is disabled. With
+// it between a Transport and its logger, the linker drops log/slog from a
+// program that uses no logger.
 type Log func(context.Context, slog.Level) func(message string, attrs ...slog.Attr)
 
 // NewLog returns a Log to a logger.
@@ -31,7 +30,7 @@ func (a *Answer) logAttempt(ctx context.Context, resp *http.Response, err error)
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("method", a.req.Method), slog.String("path", a.req.URL.Path),
+		slog.String("method", a.Method), slog.String("path", a.URL.Path),
 		slog.Int("attempt", a.Attempts), slog.Duration("took", time.Since(a.began)),
 	}
 	if resp != nil {
@@ -43,13 +42,13 @@ func (a *Answer) logAttempt(ctx context.Context, resp *http.Response, err error)
 	log("sparkloop: attempt", attrs...)
 }
 
-func (a *Answer) logGivingUp(ctx context.Context, method string, u *url.URL) {
+func (a *Answer) logGivingUp(ctx context.Context) {
 	log := a.t.cfg.Log(ctx, slog.LevelWarn)
 	if log == nil {
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("method", method), slog.String("path", u.Path),
+		slog.String("method", a.Method), slog.String("path", a.URL.Path),
 		slog.Int("attempts", a.Attempts), slog.Int("status", a.StatusCode),
 	}
 	if a.Err != nil {
@@ -65,5 +64,5 @@ func (a *Answer) logNoPause(ctx context.Context, err error) {
 }
 
 func (a *Answer) errorAttr(err error) slog.Attr {
-	return slog.String("error", a.t.cfg.Key.Redact(err.Error()))
+	return slog.String("error", a.t.cfg.Redact(err.Error()))
 }

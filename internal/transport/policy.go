@@ -23,24 +23,27 @@ func temporary(status int) bool {
 }
 
 // passing says whether an attempt's error is worth another try: a connection
-// that failed or broke, an answer that was cut. What a second try would only
-// repeat is not: certificates, a host that does not exist, plain HTTP where
-// TLS was expected, a proxy or an address that is configured wrongly.
+// that failed or broke, an answer that was cut. An error that a second try would
+// only repeat is not: a certificate, a host that does not exist, plain HTTP in
+// place of TLS, a proxy that refuses, a malformed address.
 func passing(err error) bool {
 	if errors.Is(err, ErrTooLarge) || errors.Is(err, http.ErrSchemeMismatch) || errors.Is(err, context.Canceled) {
 		return false
 	}
-	if as[*tls.CertificateVerificationError](err) || as[x509.UnknownAuthorityError](err) || as[tls.RecordHeaderError](err) {
+	if is[*tls.CertificateVerificationError](err) || is[x509.UnknownAuthorityError](err) || is[tls.RecordHeaderError](err) {
 		return false
 	}
-	if dns := (*net.DNSError)(nil); errors.As(err, &dns) {
+	if proxy, ok := errors.AsType[*ProxyError](err); ok {
+		return temporary(proxy.StatusCode)
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return !dns.IsNotFound
 	}
-	if op := (*net.OpError)(nil); errors.As(err, &op) {
-		// A TLS alert, theirs or ours, comes as one of these.
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		// A TLS alert from either side is one of these.
 		return op.Op != "remote error" && op.Op != "local error"
 	}
-	if address := (*url.Error)(nil); errors.As(err, &address) && address.Op == "parse" {
+	if address, ok := errors.AsType[*url.Error](err); ok && address.Op == "parse" {
 		return false
 	}
 	text := err.Error()
@@ -49,7 +52,7 @@ func passing(err error) bool {
 		!strings.Contains(text, "no Host in request URL")
 }
 
-func as[E error](err error) bool {
-	var target E
-	return errors.As(err, &target)
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }

@@ -1,6 +1,6 @@
 // Package transport sends one request until it has an answer worth returning.
 // go-retryablehttp runs the loop; what is retried, how long a pause lasts and
-// when to stop is decided here. It knows HTTP and nothing of SparkLoop.
+// when to stop is decided here. What an answer means is decided in package reply.
 package transport
 
 import (
@@ -23,8 +23,9 @@ type Limiter interface {
 
 // Config is what a Transport works with. It is not changed after New.
 type Config struct {
-	Client                 *http.Client // not changed
-	Key                    Key
+	Client                 *http.Client        // not changed
+	Authorize              func(http.Header)   // adds the key to a request
+	Redact                 func(string) string // removes the key from a text for the log
 	UserAgent              string
 	Retries                int           // tries after the first
 	BackoffMin, BackoffMax time.Duration // between tries
@@ -51,12 +52,18 @@ func New(cfg Config) *Transport {
 	return t
 }
 
+// pauseTimeout bounds one call of Limiter.Pause.
+const pauseTimeout = 5 * time.Second
+
 // ErrNoSlot is matched when the limiter let nothing more go before the deadline.
 var ErrNoSlot = errors.New("no slot for a request in time")
 
 // Answer is what came of a call: the last answer that the server gave, and
 // what went wrong after it. It must be released, and not used after that.
 type Answer struct {
+	Method string
+	URL    *url.URL
+
 	// StatusCode, Header and Body are the last answer's; StatusCode is 0 if
 	// none ever came. Body is at most MaxBody long.
 	StatusCode int
@@ -98,8 +105,9 @@ func newAnswer(t *Transport) *Answer {
 // Do sends one request without a body and returns what came of it.
 func (t *Transport) Do(ctx context.Context, method string, u *url.URL) *Answer {
 	a := t.calls.Get().(*Answer)
+	a.Method, a.URL = method, u
 	if err := a.prepare(ctx); err != nil {
-		a.logGivingUp(ctx, method, u)
+		a.logGivingUp(ctx)
 		return a
 	}
 	a.req.Request = (&http.Request{
@@ -112,14 +120,14 @@ func (t *Transport) Do(ctx context.Context, method string, u *url.URL) *Answer {
 		a.fail(fmt.Errorf("gave up: %w", ended))
 	}
 	if a.Err != nil || temporary(a.StatusCode) || a.StatusCode >= 500 {
-		a.logGivingUp(ctx, method, u)
+		a.logGivingUp(ctx)
 	}
 	return a
 }
 
 // Release gives the answer back; its Body is overwritten by a later one.
 func (a *Answer) Release() {
-	a.StatusCode, a.Header, a.Err, a.Attempts = 0, nil, nil, 0
+	a.Method, a.URL, a.StatusCode, a.Header, a.Err, a.Attempts = "", nil, 0, nil, nil, 0
 	if cap(a.Body) > keepBuffer {
 		a.Body = nil
 	}
@@ -146,7 +154,7 @@ func (a *Answer) prepare(ctx context.Context) error {
 // check looks at an attempt, keeps what it gave and decides about another one.
 func (a *Answer) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	a.Attempts++
-	a.keep(resp, err)
+	a.keep(ctx, resp, err)
 	a.logAttempt(ctx, resp, err)
 
 	retry := temporary(a.StatusCode)
@@ -184,18 +192,18 @@ func (a *Answer) check(ctx context.Context, resp *http.Response, err error) (boo
 
 // keep takes over what an attempt gave. An answer replaces the one before; an
 // error leaves it readable.
-func (a *Answer) keep(resp *http.Response, err error) {
+func (a *Answer) keep(ctx context.Context, resp *http.Response, err error) {
 	a.Err = nil
 	if resp == nil {
-		if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
+		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err // the address is known
 		}
-		a.Err = err
+		a.Err = proxyRefusal(a.URL, err)
 		return
 	}
 	if resp.StatusCode >= 100 {
 		a.StatusCode, a.Header = resp.StatusCode, resp.Header
-		a.Body, a.Err = readBody(a.Body[:0], resp)
+		a.Body, a.Err = readBody(ctx, a.Body[:0], resp)
 	} else { // net/http lets 000 pass, which stands for no answer here
 		a.Err = fmt.Errorf("malformed HTTP status code %03d", resp.StatusCode)
 	}
@@ -217,6 +225,9 @@ func (a *Answer) tooMany(ctx context.Context, asked time.Duration) time.Duration
 	if a.t.cfg.Limiter == nil {
 		return wait
 	}
+	// The pause is for everybody, also where this call has no time left.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pauseTimeout)
+	defer cancel()
 	if err := a.t.cfg.Limiter.Pause(ctx, min(wait, a.t.cfg.PauseMax)); err != nil {
 		a.logNoPause(ctx, err)
 	}

@@ -189,7 +189,28 @@ func TestRetryAfterHeader(t *testing.T) {
 		{"0", "", 0, false},
 		{"86401", "", 24 * time.Hour, true},
 		{"18446744073709551617", "", 24 * time.Hour, true},
-		{"1.5", "", 0, false},
+		{"1.5", "", 2 * time.Second, true},
+		{"19.5", "", 20 * time.Second, true},
+		{"0.001", "", time.Second, true},
+		{".5", "", time.Second, true},
+		{"5.", "", 5 * time.Second, true},
+		{"5.000", "", 5 * time.Second, true},
+		{"0.0", "", 0, false},
+		{".", "", 0, false},
+		{"1.2.3", "", 0, false},
+		{"1,5", "", 0, false},
+		{"-1.5", "", 0, false},
+		{"86400.1", "", 24 * time.Hour, true},
+		{"99999999", "", 24 * time.Hour, true},
+		{"100000000", "", 0, false},                                                // 1973
+		{"1136214275", "Mon, 02 Jan 2006 15:04:05 GMT", 30 * time.Second, true},    // a Unix time
+		{"1136214274.5", "Mon, 02 Jan 2006 15:04:05 GMT", 30 * time.Second, true},  // with a fraction
+		{"1136214245", "Mon, 02 Jan 2006 15:04:05 GMT", 0, false},                  // that has passed
+		{"1136214275000", "Mon, 02 Jan 2006 15:04:05 GMT", 30 * time.Second, true}, // in milliseconds
+		{"99999999999", "Mon, 02 Jan 2006 15:04:05 GMT", 24 * time.Hour, true},
+		{"100000000000", "Mon, 02 Jan 2006 15:04:05 GMT", 0, false}, // 1973 in milliseconds
+		{"9223372036854775807", "Mon, 02 Jan 2006 15:04:05 GMT", 24 * time.Hour, true},
+		{"9223372036854775807.5", "Mon, 02 Jan 2006 15:04:05 GMT", 24 * time.Hour, true},
 		{"+3", "", 0, false},
 		{"3, 4", "", 0, false},
 		{"Mon, 02 Jan 2006 15:04:35 GMT", "Mon, 02 Jan 2006 15:04:05 GMT", 30 * time.Second, true},
@@ -305,6 +326,68 @@ func TestBodies(t *testing.T) {
 	}
 }
 
+// stuckBody returns neither a byte nor an error, and takes its time.
+type stuckBody struct {
+	pause  time.Duration
+	reads  *int
+	closed *bool
+}
+
+func (b stuckBody) Read([]byte) (int, error) {
+	*b.reads++
+	time.Sleep(b.pause)
+	return 0, nil
+}
+
+func (b stuckBody) Close() error {
+	*b.closed = true
+	return nil
+}
+
+// A body without progress ends the attempt, by a count or by the deadline.
+func TestABodyWithoutProgress(t *testing.T) {
+	t.Parallel()
+	for pause, tt := range map[time.Duration]struct {
+		want  error
+		reads int
+	}{0: {io.ErrNoProgress, 100}, time.Second - 1: {context.DeadlineExceeded, 11}} {
+		synctest.Test(t, func(t *testing.T) {
+			reads, closed := 0, false
+			s := &script{steps: []step{func(r *http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: 200, Header: http.Header{}, Request: r, Body: stuckBody{pause, &reads, &closed}, ContentLength: -1}, nil
+			}}}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			got := do(ctx, newTransport(s, func(c *transport.Config) { c.Retries = 0 }), http.MethodGet)
+			require.ErrorIs(t, got.err, tt.want)
+			assert.Equal(t, tt.reads, reads)
+			assert.True(t, closed, "the body is closed")
+			assert.Equal(t, 200, got.status)
+		})
+	}
+	// A read without a byte in between is no harm.
+	got := get(t, newTransport(&script{steps: []step{body(&hesitant{rest: "{}"})}}))
+	require.NoError(t, got.err)
+	assert.Equal(t, "{}", got.body)
+}
+
+// hesitant returns nothing 99 times before each byte.
+type hesitant struct {
+	rest  string
+	times int
+}
+
+func (h *hesitant) Read(p []byte) (int, error) {
+	if h.times++; h.times%100 != 0 {
+		return 0, nil
+	}
+	if h.rest == "" {
+		return 0, io.EOF
+	}
+	p[0], h.rest = h.rest[0], h.rest[1:]
+	return 1, nil
+}
+
 func TestAnAnswerIsNotOverwrittenByTheNextCall(t *testing.T) {
 	t.Parallel()
 	s := &script{steps: []step{status(200, "first"), status(200, "second, longer"), status(200, "third")}}
@@ -329,6 +412,8 @@ func TestRetryAfterOfACutAnswer(t *testing.T) {
 		assert.Equal(t, []time.Duration{5 * time.Second}, s.gaps())
 	})
 }
+
+type inContext struct{}
 
 func TestA429PausesEverybody(t *testing.T) {
 	t.Parallel()
@@ -372,6 +457,39 @@ func TestA429PausesEverybody(t *testing.T) {
 			get(t, tr)
 			get(t, tr)
 			assert.LessOrEqual(t, p.paused[10], 500*time.Millisecond, "another answer ends the row")
+		})
+	})
+	t.Run("with a context that has not ended", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), inContext{}, "kept"), time.Second)
+			defer cancel()
+			p := &pauses{}
+			late := func(r *http.Request) (*http.Response, error) {
+				time.Sleep(2 * time.Second) // the answer comes after the deadline
+				return status(429, "", "Retry-After", "12")(r)
+			}
+			got := do(ctx, newTransport(&script{steps: []step{late}}, func(c *transport.Config) { c.Limiter = p }), http.MethodGet)
+			assert.Equal(t, 429, got.status)
+			require.Error(t, ctx.Err())
+			require.Equal(t, []time.Duration{12 * time.Second}, p.paused)
+			require.NoError(t, p.ended[0])
+			assert.Equal(t, 5*time.Second, p.left[0])
+			assert.Equal(t, "kept", p.ctx.Value(inContext{}))
+		})
+	})
+	t.Run("a connection that fails does not end the row", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := &pauses{}
+			tr := newTransport(&script{steps: []step{status(429, ""), fails(syscall.ECONNREFUSED), status(429, ""), status(429, "")}}, func(c *transport.Config) { c.Limiter, c.Retries = p, 0 })
+			for range 4 {
+				get(t, tr)
+				time.Sleep(time.Second)
+			}
+			require.Len(t, p.paused, 3)
+			assert.GreaterOrEqual(t, p.paused[1], 500*time.Millisecond)
+			assert.GreaterOrEqual(t, p.paused[2], time.Second)
 		})
 	})
 	t.Run("a burst counts once", func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/sparkloop-go/sparkloop"
-	"github.com/sparkloop-go/sparkloop/internal/api"
+	"github.com/sparkloop-go/sparkloop/internal/calls"
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
@@ -117,7 +117,7 @@ func (p *Policy) Deliver(ctx context.Context, e outbox.Entry, probe *Probe) Verd
 	}
 	call, cancel := newCall(ctx, p.callMost(), paid)
 	defer cancel()
-	yes, err := p.client.Conversions.Confirm(api.WithDelivery(call, e.Tracking.Key()), e.Tracking)
+	yes, err := p.client.Conversions.Confirm(calls.WithDelivery(call, e.Tracking.Key()), e.Tracking)
 	if ctx.Err() != nil && sparkloop.Retryable(err) {
 		return p.giveBack(e, 0)
 	}

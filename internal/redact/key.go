@@ -1,4 +1,6 @@
-package transport
+// Package redact keeps the API key out of every text that a program can show,
+// and makes a server's text fit for a log line.
+package redact
 
 import (
 	"cmp"
@@ -11,14 +13,13 @@ import (
 const (
 	redacted = "[redacted]"
 
-	// shortest is the least that a key has to be looked for: "k" stands in many
-	// words, and is nobody's secret.
+	// shortest is the length from which a key is redacted. A shorter one is part
+	// of many words and protects nothing.
 	shortest = 4
 )
 
-// How servers escape in JSON, with and without what is special in HTML and the
-// slash, and in HTML: Go, PHP and Ruby, Python. (The html package would bring a
-// table of 70 KB along.)
+// escapes are the ways in which Go, PHP, Ruby and Python escape in JSON and in
+// HTML. Package html is not used: it adds a table of 70 KB to every program.
 var escapes = []*strings.Replacer{
 	strings.NewReplacer(`\`, `\\`, `"`, `\"`),
 	strings.NewReplacer(`\`, `\\`, `"`, `\"`, "/", `\/`),

@@ -1,4 +1,4 @@
-package transport_test
+package redact_test
 
 import (
 	"fmt"
@@ -7,12 +7,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/sparkloop-go/sparkloop/internal/transport"
+	"github.com/sparkloop-go/sparkloop/internal/redact"
 )
 
 func TestRedact(t *testing.T) {
 	t.Parallel()
-	key := transport.NewKey(`ab+/<c>"=&d%`)
+	key := redact.NewKey(`ab+/<c>"=&d%`)
 	for in, want := range map[string]string{
 		`nothing here`:      `nothing here`,
 		`key ab+/<c>"=&d%!`: `key [redacted]!`,
@@ -29,7 +29,7 @@ func TestRedact(t *testing.T) {
 	} {
 		assert.Equal(t, want, key.Redact(in))
 	}
-	quoted := transport.NewKey("it's-a-key")
+	quoted := redact.NewKey("it's-a-key")
 	for _, in := range []string{"it's-a-key", "it&#39;s-a-key", "it&#x27;s-a-key", "it%27s-a-key"} {
 		assert.Equal(t, "[redacted]", quoted.Redact(in))
 	}
@@ -37,14 +37,14 @@ func TestRedact(t *testing.T) {
 
 func TestAShortKeyGarblesNothing(t *testing.T) {
 	t.Parallel()
-	key := transport.NewKey("k")
+	key := redact.NewKey("k")
 	assert.Equal(t, "Conversion tracked", key.Redact("Conversion tracked"))
 	assert.Equal(t, http.Header{"Link": {"k"}}, key.RedactHeader(http.Header{"Link": {"k"}}))
 }
 
 func TestRedactHeader(t *testing.T) {
 	t.Parallel()
-	key := transport.NewKey("sEcret-1")
+	key := redact.NewKey("sEcret-1")
 	in := http.Header{"X-Echo": {"is sEcret-1", "fine"}, "X-Secret-1-Name": {"v"}, "Date": {"today"}}
 	assert.Equal(t, http.Header{"X-Echo": {"is [redacted]", "fine"}, "Date": {"today"}}, key.RedactHeader(in))
 	assert.Equal(t, []string{"is sEcret-1", "fine"}, in["X-Echo"], "the original stays")
@@ -53,9 +53,9 @@ func TestRedactHeader(t *testing.T) {
 
 func TestNoVerbPrintsTheKey(t *testing.T) {
 	t.Parallel()
-	tr := newTransport(&script{}, func(c *transport.Config) { c.Key = transport.NewKey("marked-key") })
+	key := redact.NewKey("marked-key")
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-		for _, value := range []any{tr, struct{ T *transport.Transport }{tr}} {
+		for _, value := range []any{key, &key, struct{ K redact.Key }{key}} {
 			assert.NotContains(t, fmt.Sprintf(verb, value), "marked-key")
 			assert.NotContains(t, fmt.Sprintf(verb, value), fmt.Sprintf("%x", "marked-key"))
 		}

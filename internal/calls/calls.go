@@ -1,0 +1,72 @@
+// Package calls names calls, requests and deliveries for metrics and traces.
+package calls
+
+import (
+	"context"
+	"net/http"
+	"strings"
+)
+
+// The operations of the API, named for metrics and traces.
+const (
+	Confirm    = "confirm"
+	GetOffer   = "get_offer"
+	ListOffers = "list_offers"
+)
+
+// Operation names what a request asks for. It returns "" for a request that the
+// SDK does not send. The path may begin with that of any base.
+func Operation(method, path string) string {
+	part := strings.Split(path, "/")
+	n := len(part)
+	switch {
+	case method == http.MethodPost && n >= 5 && part[n-5] == "offers" && part[n-3] == "submissions":
+		return Confirm
+	case method == http.MethodGet && n >= 2 && part[n-2] == "offers":
+		return GetOffer
+	case method == http.MethodGet && part[n-1] == "offers":
+		return ListOffers
+	}
+	return ""
+}
+
+// Template returns the path of a request with {offer} and {submission} in place
+// of the IDs, or "" for a request that the SDK does not send.
+func Template(method, path string) string {
+	part := strings.Split(path, "/")
+	n := len(part)
+	switch Operation(method, path) {
+	case Confirm:
+		part[n-4], part[n-2] = "{offer}", "{submission}"
+	case GetOffer:
+		part[n-1] = "{offer}"
+	case ListOffers:
+	default:
+		return ""
+	}
+	return strings.Join(part, "/")
+}
+
+// Tracer is an [http.RoundTripper] that also sees where a call begins and ends,
+// which may send several requests. It uses no type of this module: a module that
+// implements it works with every version of this one.
+type Tracer interface {
+	// TraceCall is called before a call, with its operation. All requests of the
+	// call get the returned context. end is called after the call, with "" for a
+	// success or else with a short name of the failure.
+	TraceCall(ctx context.Context, operation string) (traced context.Context, end func(failure string))
+}
+
+type deliveryKey struct{}
+
+// WithDelivery marks a call as the delivery of a conversion of the outbox, by
+// its Tracking's key.
+func WithDelivery(ctx context.Context, key string) context.Context {
+	return context.WithValue(ctx, deliveryKey{}, key)
+}
+
+// Delivery returns the key of the conversion that a call delivers.
+func Delivery(ctx context.Context) (key string, ok bool) {
+	key, ok = ctx.Value(deliveryKey{}).(string)
+	return key, ok
+}

@@ -1,0 +1,129 @@
+package reply_test
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/sparkloop-go/sparkloop/internal/endpoint"
+	"github.com/sparkloop-go/sparkloop/internal/reply"
+	"github.com/sparkloop-go/sparkloop/internal/transport"
+)
+
+func answer(status int, body string, header ...string) *transport.Answer {
+	a := &transport.Answer{URL: &url.URL{Scheme: "https", Host: "api.example", Path: "/v2/offers"}, StatusCode: status, Header: http.Header{}, Body: []byte(body)}
+	for i := 0; i < len(header); i += 2 {
+		a.Header.Add(header[i], header[i+1])
+	}
+	return a
+}
+
+func read(a *transport.Answer, proven bool) reply.Meaning {
+	return reply.Read(a, new(reply.Envelope), proven)
+}
+
+// Every status with every kind of body: what it says about the form, and when it
+// is final.
+func TestStatuses(t *testing.T) {
+	t.Parallel()
+	bodies := map[string]struct {
+		body    string
+		refusal reply.Refusal
+		text    bool
+	}{
+		"empty":         {"", reply.None, false},
+		"page":          {"<html>", reply.None, false},
+		"no text":       {`{"id":7}`, reply.None, false},
+		"unknown words": {`{"error":"This offer is on holiday"}`, reply.None, true},
+		"known":         {`{"error":"Submission not found"}`, reply.SubmissionNotFound, true},
+		"known already": {`{"errors":["Offer submission must be unique"]}`, reply.AlreadyConfirmed, true},
+	}
+	for status := 200; status <= 620; status++ {
+		for name, body := range bodies {
+			for _, proven := range []bool{false, true} {
+				m := read(answer(status, body.body), proven)
+				known := body.refusal != reply.None
+				about := status >= 400 && status <= 499 && status != 401 && status != 403 && status != 407 && status != 408 && status != 425 && status != 429
+				var want reply.Meaning
+				switch {
+				case status < 300 && name == "no text":
+					want = reply.Meaning{OK: true, Form: endpoint.Proven}
+				case status < 300 && known:
+					want = reply.Meaning{Unexpected: true, Form: endpoint.Proven}
+				case status < 400 || status > 599:
+					want = reply.Meaning{Unexpected: true, Form: endpoint.Other}
+				case known && about:
+					want = reply.Meaning{Refusal: body.refusal, Final: true, Form: endpoint.Proven}
+				case status == 404 || status == 405:
+					want = reply.Meaning{Form: endpoint.Absent}
+				case status == 429 || status == 500 || status == 502 || status == 503 || status == 504:
+					want = reply.Meaning{Form: endpoint.Unclear}
+				case status == 400 || status == 409 || status == 410 || status == 422:
+					want = reply.Meaning{Final: proven && body.text, Form: endpoint.Other}
+				default:
+					want = reply.Meaning{Form: endpoint.Other}
+				}
+				m.Text, m.Detail = "", ""
+				assert.Equal(t, want, m, "%d, %s, proven: %t", status, name, proven)
+			}
+		}
+	}
+}
+
+func TestAnAnswerThatIsNotWhole(t *testing.T) {
+	t.Parallel()
+	for status, form := range map[int]endpoint.Verdict{200: endpoint.Unclear, 404: endpoint.Unclear, 422: endpoint.Unclear, 503: endpoint.Unclear, 401: endpoint.Unclear, 302: endpoint.Unclear} {
+		a := answer(status, `{"error":"Submission not found"}`)
+		a.Err = io.ErrUnexpectedEOF
+		m := read(a, true)
+		assert.Equal(t, form, m.Form, status)
+		assert.False(t, m.OK || m.Final, status)
+		assert.Equal(t, reply.None, m.Refusal)
+		assert.Equal(t, status < 400, m.Unexpected)
+		a.Err = transport.ErrTooLarge
+		assert.Equal(t, reply.Meaning{Unexpected: true, Form: endpoint.Other}, read(a, true))
+	}
+	none := answer(0, "")
+	none.Err = io.EOF
+	assert.Equal(t, reply.Meaning{Form: endpoint.Unclear}, read(none, true))
+}
+
+// What answered instead of the API.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	const page = `<!DOCTYPE html><html><head><TITLE class="x">Attention Required! |
+		Cloudflare</TITLE></head>`
+	for want, a := range map[string]*transport.Answer{
+		`answered by an HTML page "Attention Required! | Cloudflare" from the server "cloudflare"`: answer(403, page, "Server", "cloudflare"),
+		`answered by an HTML page "Attention Required! | Cloudflare"`:                              answer(503, page),
+		`answered by an HTML page`:                                       answer(403, " <html>"),
+		`answered by an HTML page from the server "nginx/1.2"`:           answer(502, "<html>", "Server", "nginx/1.2"),
+		`answered by the text "error code: 1020"`:                        answer(403, "error code:\n1020\n"),
+		`answered by the text "` + strings.Repeat("x", 100) + `..."`:     answer(403, strings.Repeat("x", 101)),
+		`answered by the text "` + strings.Repeat("y", 100) + `"`:        answer(403, strings.Repeat("y", 100)),
+		`answered by the text "` + strings.Repeat("ü", 50) + `..."`:      answer(403, strings.Repeat("ü", 1000)),
+		`answered by the text "[\"no\"]"`:                                answer(422, `["no"]`),
+		`answered by the text "a b"`:                                     answer(422, "a\xffb"),
+		``:                                                               answer(403, " \n", "Server", "cloudflare"),
+		`a redirect to login.example`:                                    answer(302, "", "Location", "https://login.example/x"),
+		`a redirect to api.example`:                                      answer(308, "<html>", "Location", "/v3/offers"),
+		`the answer is empty`:                                            answer(200, ""),
+		`the answer is not valid JSON`:                                   answer(200, `{"a":`),
+		`the answer is not a JSON object, answered by an HTML page "Hi"`: answer(200, "<title>Hi</title>"),
+		`a success with an error in it`:                                  answer(200, `{"error":1}`),
+		`a success with a refusal as its message`:                        answer(200, `{"message":"OFFER not found"}`),
+		`a success with the "status" of an error`:                        answer(200, `{"status":400}`),
+		`a success that says "success": false or "ok": false`:            answer(200, `{"ok":false}`),
+	} {
+		assert.Equal(t, want, read(a, false).Detail)
+	}
+	assert.Empty(t, read(answer(500, "<html>"), false).Detail, "the status says as much")
+	assert.Equal(t, "answered by an HTML page", read(answer(499, "<html>"), false).Detail)
+	assert.Empty(t, read(answer(302, "", "Location", "http://[bad"), false).Detail)
+	assert.Empty(t, read(answer(600, "", "Location", "https://login.example/x"), false).Detail, "no redirect")
+	assert.Equal(t, `answered by an HTML page`, read(answer(403, "<html>"+strings.Repeat(" ", 16<<10)+"<title>late</title>"), false).Detail)
+}

@@ -1,0 +1,155 @@
+package reply
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// longestText is what is kept of one text. What is cut off is no message, and
+// the rest still is longer than a message with an escaped key in it.
+const longestText = 20 << 10
+
+// longestList is the longest value other than a string that is searched for texts.
+const longestList = 64 << 10
+
+// Texts is the value of "error", "errors" or "message": a string, a list, an
+// object of lists, or objects with a "message", "title" or "detail".
+type Texts struct {
+	first string // most answers have one text
+	more  []string
+	raw   string // a value without a text that is not empty either, such as {"code":7}
+}
+
+// UnmarshalJSON adds the texts of a value. It never fails. A key that comes
+// twice adds to the first: an answer that contradicts itself is no success.
+func (t *Texts) UnmarshalJSON(value []byte) error {
+	before := t.first
+	switch {
+	case len(value) > 0 && value[0] == '"':
+		s := unquoted(value)
+		if s == "" {
+			return nil
+		}
+		t.add("", s)
+	case len(value) <= longestList:
+		var v any
+		if json.Unmarshal(value, &v) != nil || empty(v) {
+			return nil
+		}
+		t.collect("", v)
+	}
+	if t.first == before && before == "" {
+		t.raw = string(value[:min(len(value), longestText)])
+	}
+	return nil
+}
+
+// unquoted returns the text of a JSON string.
+func unquoted(value []byte) string {
+	inner := value[1 : len(value)-1]
+	if !bytes.ContainsFunc(inner, func(r rune) bool { return r == '\\' || r >= utf8.RuneSelf }) {
+		return string(inner) // fast path: most texts have no escapes
+	}
+	var s string
+	_ = json.Unmarshal(value, &s) // the decoder has checked it
+	return s
+}
+
+// String is all texts, or the JSON of a value that has none.
+func (t *Texts) String() string {
+	switch {
+	case t.first == "":
+		return t.raw
+	case len(t.more) == 0:
+		return t.first
+	}
+	return t.first + ", " + strings.Join(t.more, ", ")
+}
+
+// First is the first text, or "" if there is none.
+func (t *Texts) First() string { return t.first }
+
+func (t *Texts) all() []string {
+	if t.first == "" {
+		return nil
+	}
+	return append([]string{t.first}, t.more...)
+}
+
+// add notes a text that stood under a key of an object.
+func (t *Texts) add(key, text string) {
+	text = strings.TrimSpace(text[:min(len(text), longestText)])
+	if text == "" {
+		return
+	}
+	if words := strings.ReplaceAll(key, "_", " "); words != "" && meaning(text) == None {
+		text = words + " " + text
+	}
+	switch {
+	case t.first == "":
+		t.first = text
+	case text != t.first && !slices.Contains(t.more, text):
+		t.more = append(t.more, text)
+	}
+}
+
+// collect adds the texts in a value that stood under a key.
+func (t *Texts) collect(key string, value any) {
+	switch value := value.(type) {
+	case string:
+		t.add(key, value)
+	case []any:
+		for _, element := range value {
+			t.collect(key, element)
+		}
+	case map[string]any:
+		described := false
+		for _, name := range []string{"message", "title", "detail"} {
+			if inner, ok := value[name]; ok {
+				described = true
+				t.collect("", inner)
+			}
+		}
+		if described {
+			return
+		}
+		for _, name := range slices.Sorted(maps.Keys(value)) {
+			switch inner := value[name].(type) {
+			case []any, map[string]any:
+				t.collect(strings.TrimSpace(key+" "+unnamed(name)), inner)
+			case string:
+				if unnamed(name) == "" {
+					t.collect(key, inner)
+				}
+			}
+		}
+	}
+}
+
+// unnamed returns "" for a key that is no part of the text below it.
+func unnamed(key string) string {
+	switch key {
+	case "base", "error", "errors", "full_messages":
+		return ""
+	}
+	return key
+}
+
+// empty says whether a value stands for no error: null, false, [] or {}.
+func empty(value any) bool {
+	switch value := value.(type) {
+	case nil:
+		return true
+	case bool:
+		return !value
+	case []any:
+		return len(value) == 0
+	case map[string]any:
+		return len(value) == 0
+	}
+	return false
+}
