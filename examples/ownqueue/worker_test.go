@@ -79,10 +79,14 @@ func TestWhatBecomesOfAMessage(t *testing.T) {
 			var queue what
 			w := &worker{queue: &queue, client: api.Client(sparkloop.WithRetries(0))}
 			_, tracking := api.Click("", "")
+			// Until then the client tries each address of the endpoint.
+			_, before := api.Click("", "")
+			require.NoError(t, w.handle(t.Context(), message{body(before), 0}))
+			queue = what{}
 			api.Fail(test.fault, 1)
 			require.NoError(t, w.handle(t.Context(), message{body(tracking), test.tries}))
 			assert.Equal(t, what{done: test.again == 0, again: test.again}, queue)
-			assert.Len(t, api.Requests(), 1)
+			assert.Len(t, api.Requests(), 2)
 		})
 	}
 }

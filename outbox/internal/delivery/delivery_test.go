@@ -53,9 +53,10 @@ func TestWhatBecomesOfAConversion(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				api := sparklooptest.NewServer(t)
 				_, tracking := api.Click("", "https://shop.example/")
-				api.Fail(tt.fault, -1)
 				for _, age := range []time.Duration{0, 46 * 24 * time.Hour} {
-					p := process(t, new(memory), api.Client(), outbox.Options{Logger: quiet})
+					api.Fail(sparklooptest.Fault{}, 0)
+					p := process(t, new(memory), proven(t, api), outbox.Options{Logger: quiet})
+					api.Fail(tt.fault, -1)
 					e := entry(7, tracking)
 					e.Tracking.CapturedAt = time.Now().Add(-age)
 					began := time.Now()

@@ -34,7 +34,7 @@ func tell(t *testing.T, two func(api *sparklooptest.Server) *sparkloop.Client) *
 		Logger:   slog.New(slog.NewTextHandler(&s.log, nil)),
 		OnPaused: func(reason error) { s.paused = append(s.paused, reason) },
 	}
-	s.one = process(t, s.row, s.api.Client(), o)
+	s.one = process(t, s.row, proven(t, s.api), o)
 	s.two = process(t, s.row, two(s.api), o)
 	return s
 }
@@ -106,7 +106,7 @@ func TestTheQueuePausesAndGoesOnByItself(t *testing.T) {
 			}
 			assert.Equal(t, 1, probes, "one at a time")
 		}
-		assert.Len(t, s.api.Requests(), 2+12)
+		assert.Len(t, s.api.Requests(), 1+2+12)
 		assert.True(t, start.Equal(s.stats(s.one).PausedSince))
 
 		s.api.Fail(sparklooptest.Fault{}, 0)
@@ -310,7 +310,7 @@ func TestASingleConversionAndAWrongKey(t *testing.T) {
 			e = v.Entry
 			s.untilProbe(s.one)
 		}
-		assert.Greater(t, s.untilProbe(s.one)+time.Since(s.api.Requests()[9].Time), 2*time.Minute)
+		assert.Greater(t, s.untilProbe(s.one)+time.Since(s.api.Requests()[10].Time), 2*time.Minute)
 		assert.Len(t, s.paused, 1)
 	})
 }

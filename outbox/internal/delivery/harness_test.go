@@ -63,6 +63,15 @@ func process(t *testing.T, row delivery.SharedState, c *sparkloop.Client, o outb
 	return p
 }
 
+// proven is a client whose address of the endpoint is proven.
+func proven(t *testing.T, api *sparklooptest.Server, opts ...sparkloop.Option) *sparkloop.Client {
+	t.Helper()
+	c := api.Client(opts...)
+	_, err := c.Conversions.Confirm(t.Context(), sparkloop.Tracking{Offer: "no", Submission: "none"})
+	require.ErrorIs(t, err, sparkloop.ErrOfferNotFound)
+	return c
+}
+
 // entry is a conversion that was enqueued just now.
 func entry(id int64, tracking sparkloop.Tracking) outbox.Entry {
 	return outbox.Entry{ID: id, Tracking: tracking, State: outbox.Pending, EnqueuedAt: time.Now()}
