@@ -88,6 +88,12 @@ func (d *database) Orders(ctx context.Context) (n int, err error) {
 	return n, d.shop.QueryRow(ctx, "SELECT count(*) FROM "+d.schema+"_orders").Scan(&n)
 }
 
+func (d *database) Replace(ctx context.Context, t, by sparkloop.Tracking) error {
+	_, err := d.shop.Exec(ctx, `UPDATE `+d.schema+`.river_job SET args = jsonb_set(args, '{submission}', to_jsonb($2::text)), unique_key = convert_to($3, 'UTF8')
+		WHERE unique_key = convert_to($1, 'UTF8')`, t.Key(), by.Submission, by.Key())
+	return err
+}
+
 func (d *database) Cut(q conformance.Queue)  { q.(*process).network.set(true) }
 func (d *database) Mend(q conformance.Queue) { q.(*process).network.set(false) }
 

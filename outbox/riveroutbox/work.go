@@ -295,9 +295,9 @@ func (o *Outbox) finish(ctx context.Context, e outbox.Entry) (bool, error) {
 		UPDATE {schema}.river_job
 		SET state = $2::text::{schema}.river_job_state, finalized_at = $3::timestamptz,
 			metadata = metadata || jsonb_build_object('output', $4::text::jsonb)
-		WHERE id = $1::bigint AND (finalized_at IS NULL
+		WHERE id = $1::bigint AND unique_key = convert_to($5::text, 'UTF8') AND (finalized_at IS NULL
 			OR state <> 'completed' AND $2::text = 'completed'
 			OR state = $2::text::{schema}.river_job_state AND finalized_at = $3::timestamptz)`),
-		e.ID, string(final), e.FinishedAt.UTC().Truncate(time.Microsecond), string(out))
+		e.ID, string(final), e.FinishedAt.UTC().Truncate(time.Microsecond), string(out), e.Tracking.Key())
 	return tag.RowsAffected() > 0, err
 }

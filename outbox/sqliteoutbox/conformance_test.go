@@ -89,6 +89,12 @@ func (d *database) Orders(ctx context.Context) (n int, err error) {
 	return n, d.shop.QueryRowContext(ctx, "SELECT count(*) FROM orders").Scan(&n)
 }
 
+func (d *database) Replace(ctx context.Context, t, by sparkloop.Tracking) error {
+	_, err := d.shop.ExecContext(ctx, "UPDATE sparkloop_conversions SET offer = ?, submission = ? WHERE offer = ? AND submission = ?",
+		by.Offer, by.Submission, t.Offer, t.Submission)
+	return err
+}
+
 func (d *database) Cut(q conformance.Queue)  { q.(*process).cut.Store(true) }
 func (d *database) Mend(q conformance.Queue) { q.(*process).cut.Store(false) }
 

@@ -2,7 +2,9 @@ package conformance
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -25,6 +27,9 @@ func answering() []story {
 		{"LongestIdsAreKeptWhole", longestIDs},
 		{"OneThatAlwaysFailsHoldsUpNobody", alwaysFails},
 		{"TwoThatAlwaysFailHoldUpNobody", twoAlwaysFail},
+		{"ALateYesReplacesANo", lateYes},
+		{"ALateNoReplacesNothing", lateNo},
+		{"AnAnswerIsForItsConversionAlone", restored},
 	}
 }
 
@@ -193,4 +198,64 @@ func twoAlwaysFail(w *world) {
 	w.until("and stored", func() bool { return p.stats().Confirmed == rounds })
 	assert.Equal(w.t, 2, p.stats().Pending)
 	assert.Zero(w.t, p.stats().Dead)
+}
+
+const no = `{"error":"Submission not found"}`
+
+// late has a process hold SparkLoop's answer about a conversion until release is
+// called. Meanwhile another process may get another one.
+func (w *world) late(t sparkloop.Tracking) (p *process, release func()) {
+	w.t.Helper()
+	p = w.open(outbox.Options{Workers: 1}) // which is busy then
+	p.settle()
+	held := make(chan struct{})
+	p.line.set(func(l *line) { l.after = func(*http.Request) { <-held } })
+	p.enqueue(t)
+	w.until("the answer is on its way", func() bool { return w.wire.count(t) == 1 })
+	return p, sync.OnceFunc(func() { close(held) })
+}
+
+func lateYes(w *world) {
+	t := w.click()
+	first, release := w.late(t)
+	defer release()
+	w.wire.say(t, 404, no)
+	second := w.open(outbox.Options{})
+	w.pass(takeover)
+	second.become(t, outbox.Dead)
+	release()
+	e := second.become(t, outbox.Confirmed)
+	assert.Contains(w.t, e.Reason, "tracked")
+	assert.Zero(w.t, second.stats().Dead)
+	first.tells(2, 0)
+	second.tells(0, 1)
+}
+
+func lateNo(w *world) {
+	t := w.click()
+	w.wire.say(t, 404, no)
+	first, release := w.late(t)
+	defer release()
+	w.wire.unsay(t)
+	second := w.open(outbox.Options{})
+	w.pass(takeover)
+	e := second.become(t, outbox.Confirmed)
+	release()
+	first.close()
+	assert.Equal(w.t, e, second.find(t))
+	first.tells(1, 0)
+}
+
+// A restored database may have another conversion under the same id.
+func restored(w *world) {
+	t, other := w.click(), w.click()
+	first, release := w.late(t)
+	defer release()
+	require.NoError(w.t, w.db.Replace(w.ctx(), t, other))
+	release()
+	first.close()
+	first.tells(1, 0)
+	second := w.open(outbox.Options{Workers: -1})
+	assert.Equal(w.t, outbox.Pending, second.find(other).State)
+	second.absent(t)
 }

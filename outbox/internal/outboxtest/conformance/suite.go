@@ -26,6 +26,9 @@ type Database interface {
 	// Orders counts the orders that were committed.
 	Orders(ctx context.Context) (int, error)
 
+	// Replace puts another conversion in the place of one, under its id.
+	Replace(ctx context.Context, t, by sparkloop.Tracking) error
+
 	// Cut takes the database away from a process, in the middle of whatever it
 	// is doing, and Mend gives it back.
 	Cut(q Queue)

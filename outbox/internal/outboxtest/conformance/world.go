@@ -133,7 +133,6 @@ func (w *world) ctx() context.Context { return w.t.Context() }
 // pending one again only after an hour.
 func (w *world) each(p *process) map[outbox.State]outbox.Entry {
 	w.t.Helper()
-	const no = `{"error":"Submission not found"}`
 	confirmed, dead, expired, pending := w.click(), w.click(), aged(w.click(), 46*day), w.click()
 	w.wire.say(dead, 404, no)
 	w.wire.say(expired, 404, no)
