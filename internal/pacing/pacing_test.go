@@ -287,3 +287,32 @@ func TestADecisionAllocatesNothing(t *testing.T) {
 		}
 	}))
 }
+
+// Who comes in the moment in which a turn is due does not overtake those in line.
+func TestNobodyOvertakes(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			l := pacing.New(1, time.Minute)
+			require.NoError(t, l.Wait(t.Context()))
+			start := time.Now()
+			var wg sync.WaitGroup
+			for range 50 { // newcomers, at the very time of the next turn
+				wg.Go(func() {
+					time.Sleep(61 * time.Second)
+					assert.NoError(t, l.Wait(t.Context()))
+				})
+			}
+			synctest.Wait()
+			for place := 1; place <= 3; place++ {
+				wg.Go(func() {
+					assert.NoError(t, l.Wait(t.Context()))
+					assert.Equal(t, time.Duration(place)*61*time.Second, time.Since(start))
+				})
+				synctest.Wait()
+			}
+			wg.Wait()
+			assert.Equal(t, 53*61*time.Second, time.Since(start))
+		})
+	}
+}
