@@ -127,3 +127,58 @@ func TestPages(t *testing.T) {
 	assert.Empty(t, read(answer(600, "", "Location", "https://login.example/x"), false).Detail, "no redirect")
 	assert.Equal(t, `answered by an HTML page`, read(answer(403, "<html>"+strings.Repeat(" ", 16<<10)+"<title>late</title>"), false).Detail)
 }
+
+// A 2xx says no by any of its members, in each way to write false or an error.
+func TestASuccessThatSaysNo(t *testing.T) {
+	t.Parallel()
+	yes := []string{
+		`{}`, `{"success":true}`, `{"success":"true"}`, `{"success":1}`, `{"ok":"OK"}`, `{"ok":null}`, `{"success":{}}`, `{"success":[]}`, `{"success":"nothing"}`,
+		`{"status":null}`, `{"status":true}`, `{"status":"ok"}`, `{"status":"failsafe"}`, `{"status":200}`, `{"status":"201"}`, `{"status":399}`, `{"status":"399 x"}`, `{"status":40}`, `{"status":""}`,
+		`{"status":"confirmed 500"}`, `{"error":null,"errors":[]}`, `{"error":{},"message":"Conversion tracked successfully"}`, `{"message":["x"]}`, `{"message":"Offer page not found"}`,
+	}
+	no := []string{
+		`{"success":false}`, `{"success":"false"}`, `{"success":" FALSE "}`, `{"success":0}`, `{"success":"0"}`, `{"ok":false}`, `{"ok":"no"}`, `{"OK":"No"}`, `{"ok":true,"ok":false}`, `{"ok":false,"ok":true}`,
+		`{"status":false}`, `{"status":"error"}`, `{"status":"Errors"}`, `{"status":"fail"}`, `{"status":"failed"}`, `{"status":"FAILURE"}`, `{"status":400}`, `{"status":"400"}`, `{"status":404.0}`, `{"status":"404 Not Found"}`,
+		`{"status":999}`, `{"status":1000}`, `{"status":500,"status":200}`, `{"error":1}`, `{"error":"x"}`, `{"errors":["x"]}`, `{"errors":{"a":["x"]}}`, `{"errors":[null]}`, `{"error":" "}`, `{"error":{"message":"x"}}`,
+		`{"message":"Submission not found"}`, `{"message":["Offer submission must be unique"]}`, `{"message":{"title":"Offer not found"}}`, `{"error":"x","error":""}`, `{"ERROR":"x"}`,
+	}
+	for _, body := range yes {
+		assert.True(t, read(answer(200, body), false).OK, body)
+	}
+	for _, body := range no {
+		m := read(answer(200, body), true)
+		assert.False(t, m.OK, body)
+		assert.False(t, m.Final, body)
+		assert.True(t, m.Unexpected, body)
+		assert.NotEmpty(t, m.Detail, body)
+	}
+	assert.Equal(t, "x", read(answer(200, `{"message":"m","errors":["x"]}`), false).Text)
+	assert.Equal(t, "m", read(answer(200, `{"message":"m","ok":false}`), false).Text)
+	for _, mixed := range []string{"Internal Server Error", "Continue", "OK", "Found"} { // the names of a 4xx alone do not count
+		assert.Equal(t, reply.None, read(answer(422, `{"errors":["`+mixed+`","Submission not found"]}`), false).Refusal, mixed)
+	}
+	assert.Equal(t, reply.SubmissionNotFound, read(answer(422, `{"errors":["Bad Request","Submission not found"]}`), false).Refusal)
+}
+
+// What is decoded is bounded by the commas in it.
+func TestTooManyValues(t *testing.T) {
+	t.Parallel()
+	const tooMany = "the answer has more values than any of the API's"
+	nested := func(n int) string { return `{"a":{"b":[` + strings.Repeat("0,", n) + `0]}}` }
+	list := func(n int, element string) string {
+		return `{"offers":[` + strings.Repeat(element+",", n) + element + `]}`
+	}
+	for body, want := range map[string]string{
+		nested(100_000): "", nested(100_001): tooMany, list(5_000, "0"): "", list(5_001, "0"): tooMany,
+		"{" + strings.Repeat(`"a":0,`, 5_000) + `"b":0}`: "",
+		"{" + strings.Repeat(`"a":0,`, 5_001) + `"b":0}`: tooMany,
+		list(2_000, `{"a":[0,0],"b":0}`):                 "",
+		list(5_001, `{"a":[0],"b":{}}`):                  tooMany,
+		list(2_000, `",,,,\",,,,[[{{"`):                  "",
+		list(2_000, `["]","}",0,0,"\\\\"]`):              "",
+		list(5_001, `["]","}",0,0,"\\\\"]`):              tooMany,
+		list(5_001, `"\""`):                              tooMany,
+	} {
+		assert.Equal(t, want, read(answer(200, body), false).Detail, "%.40s, %d bytes", body, len(body))
+	}
+}

@@ -27,9 +27,8 @@ type Texts struct {
 // UnmarshalJSON adds the texts of a value. It never fails. A key that comes
 // twice adds to the first: an answer that contradicts itself is no success.
 func (t *Texts) UnmarshalJSON(value []byte) error {
-	before := t.first
 	switch {
-	case len(value) > 0 && value[0] == '"':
+	case value[0] == '"':
 		s := unquoted(value)
 		if s == "" {
 			return nil
@@ -42,7 +41,7 @@ func (t *Texts) UnmarshalJSON(value []byte) error {
 		}
 		t.collect("", v)
 	}
-	if t.first == before && before == "" {
+	if t.first == "" {
 		t.raw = string(value[:min(len(value), longestText)])
 	}
 	return nil
