@@ -15,6 +15,7 @@ BENCH     ?= .
 FUZZTIME  ?= 60s
 COVERAGE  := 95.0
 GO_RELEASES := 1.26 1.27
+SINCE     ?= HEAD~1
 
 # What the quickstart's output must contain.
 QUICKSTART_SAYS := Confirmed
@@ -22,10 +23,10 @@ QUICKSTART_SAYS := Confirmed
 title = @printf '\n== %s\n' '$(1)'
 each  = @for module in $(MODULES); do echo "-- $$module"; (cd "$$module" && $(1)); done
 
-.PHONY: help test lint fuzz bench bench-go chaos cover check gofmt vet tidy api build quickstart shop go-releases
+.PHONY: help test lint fuzz bench bench-go chaos mutants mutants-changed cover check gofmt vet tidy api build quickstart shop go-releases
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: ## Test every module; TESTFLAGS=-race and the like are passed on
 	$(call title,$(strip go test $(TESTFLAGS)))
@@ -52,6 +53,15 @@ chaos: ## Kill processes, lose answers, crash databases: minutes, with figures
 	@export SPARKLOOP_CHAOS=full; for module in $(filter ./outbox/%,$(MODULES)); do \
 		echo "-- $$module"; (cd "$$module" && go test -count=1 -parallel=3 -timeout=60m -v -run='^TestChaos$$' .); done
 
+mutants: ## Change the code here and there: does a test notice? An hour
+	$(call title,Mutation testing: at least 95% in each package)
+	@.ci/mutants
+
+# CI looks at what the last commit changed: all of it takes too long.
+mutants-changed: ## The same for the lines that changed since SINCE (HEAD~1)
+	$(call title,Mutation testing of the changes since $(SINCE))
+	@.ci/mutants --since $(SINCE)
+
 cover: ## Measure the statement coverage of the root package and internal/
 	$(call title,Coverage: at least $(COVERAGE)%)
 	@.ci/cover $(COVERAGE)
@@ -60,7 +70,7 @@ cover: ## Measure the statement coverage of the root package and internal/
 # calls it a failure (golang/go#75804).
 check: FUZZTIME  := 30000x
 check: TESTFLAGS := -race -shuffle=on
-check: gofmt vet tidy api lint test cover fuzz build quickstart shop go-releases ## All that CI runs
+check: gofmt vet tidy api lint test cover fuzz mutants-changed build quickstart shop go-releases ## All that CI runs
 	@printf '\nAll checks passed.\n'
 
 gofmt: ## Show what gofmt would change
