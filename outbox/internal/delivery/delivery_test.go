@@ -83,6 +83,21 @@ func TestWhatBecomesOfAConversion(t *testing.T) {
 	}
 }
 
+// While no address of the endpoint is proven, an unknown refusal may be about the
+// address. After the 45 days it is not sent for ever.
+func TestAnUnknownRefusalFromAnAddressThatIsNotProven(t *testing.T) {
+	t.Parallel()
+	for body, after := range map[string]outbox.State{`{"error":"Offer submission has expired"}`: outbox.Expired, "<html>": outbox.Pending} {
+		api := sparklooptest.NewServer(t)
+		api.Fail(sparklooptest.Status(422, body), -1)
+		p := process(t, new(memory), api.Client(), outbox.Options{Logger: quiet})
+		_, tracking := api.Click("", "")
+		assert.Equal(t, outbox.Pending, p.Deliver(t.Context(), entry(1, tracking), nil).Entry.State)
+		tracking.CapturedAt = time.Now().Add(-46 * 24 * time.Hour)
+		assert.Equal(t, after, p.Deliver(t.Context(), entry(2, tracking), nil).Entry.State, body)
+	}
+}
+
 func TestWithoutACaptureTimeItCountsFromEnqueueing(t *testing.T) {
 	t.Parallel()
 	api := sparklooptest.NewServer(t)

@@ -121,6 +121,8 @@ func judged(err error) bool {
 	switch e.StatusCode {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return false
+	case http.StatusBadRequest, http.StatusConflict, http.StatusGone, http.StatusUnprocessableEntity:
+		return e.Message != "" // a refusal, from an address that is not proven
 	}
 	return e.StatusCode >= http.StatusInternalServerError
 }
