@@ -58,7 +58,7 @@ func New(apiKey string, opts ...Option) (*Client, error) {
 // and [WithLimiter] the limit.
 func (c *Client) With(opts ...Option) (*Client, error) {
 	if c == nil || c.cfg.endpoints == nil {
-		return nil, errors.New("sparkloop: With needs a client that New has made")
+		return nil, errors.New("sparkloop: With: the client was not made by New")
 	}
 	return build(c.cfg, opts)
 }

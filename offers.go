@@ -18,8 +18,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/internal/reply"
 )
 
-// Offer is what a merchant pays publishers for. A field that the API left out,
-// or sent as something else than documented, has its zero value.
+// Offer is what a merchant pays publishers for. A field that the API left out or
+// sent with another type has its zero value.
 //
 // https://docs.sparkloop.app/api-v2/objects-schema/offer-object
 type Offer struct {
@@ -43,7 +43,7 @@ type Offer struct {
 	GeoRestrictions   GeoRestrictions `json:"geo_restrictions"`
 }
 
-// GeoRestrictions say where an offer is shown. Countries are ISO 3166-1
+// GeoRestrictions are the countries in which an offer is shown, as ISO 3166-1
 // alpha-2 codes.
 type GeoRestrictions struct {
 	AllowWorldwideReferrals bool     `json:"allow_worldwide_referrals"`
@@ -87,8 +87,8 @@ func (u USD) String() string {
 func (u USD) MarshalJSON() ([]byte, error) { return []byte(u.decimal()), nil }
 
 // UnmarshalJSON reads a JSON number of dollars, or a string that holds one,
-// rounded to a millionth with halves away from zero. Returns an error for
-// anything else, and for an amount beyond an int64. null changes nothing.
+// rounded to a millionth with halves away from zero. It returns an error for
+// anything else and for an amount beyond an int64. null changes nothing.
 func (u *USD) UnmarshalJSON(data []byte) error {
 	if string(data) == "null" {
 		return nil
@@ -150,8 +150,7 @@ func parseUSD(s string) (amount USD, ok bool) {
 	return USD(micros), true
 }
 
-// parseSmallUSD reads what amounts look like: at most 12 digits before the
-// point and 6 after it.
+// parseSmallUSD is the fast path: at most 12 digits before the point and 6 after it.
 func parseSmallUSD(s string) (USD, bool) {
 	digits, negative := strings.CutPrefix(s, "-")
 	whole, fraction, _ := strings.Cut(digits, ".")
@@ -222,7 +221,7 @@ func (s *OffersService) List(ctx context.Context, p ListOffersParams) (*OfferPag
 	return page, nil
 }
 
-// query is the URL's query, without what is left to the API.
+// query is the query of the URL. The API's defaults are left out.
 func (p ListOffersParams) query() string {
 	q := url.Values{}
 	if p.Page > 0 {
@@ -275,8 +274,9 @@ func (s *OffersService) All(ctx context.Context) iter.Seq2[Offer, error] {
 	}
 }
 
-// Get returns one offer. An unknown id is [ErrOfferNotFound], a malformed one
-// [ErrInvalidTracking] without a request; other failures are an [*Error].
+// Get returns one offer. It returns [ErrOfferNotFound] for an unknown ID and, without
+// a request, [ErrInvalidTracking] for a malformed one. Every other failure is an
+// [*Error].
 //
 // https://docs.sparkloop.app/api-v2/endpoints/offers
 func (s *OffersService) Get(ctx context.Context, offer string) (*Offer, error) {
@@ -307,8 +307,8 @@ type offersReply struct {
 
 var offersReplies = sync.Pool{New: func() any { return &offersReply{Offers: make([]offerJSON, 0, 1)} }}
 
-// Missing tells an empty list from none. The decoder of JSON does not change the
-// slice where there is no array, and makes one without capacity for an empty array.
+// Missing distinguishes an empty list from none: without an array the JSON decoder
+// does not change the slice, and for an empty array it makes one without capacity.
 func (r *offersReply) Missing() string {
 	if r.Offers == nil || len(r.Offers) == 0 && cap(r.Offers) > 0 {
 		return "offers array"
@@ -347,8 +347,8 @@ func (r *offerReply) Missing() string {
 
 func (r *offerReply) Reset() { *r = offerReply{} }
 
-// offerJSON is an offer as the API sends it. Its own fields override those of
-// the Offer, and never fail: what they cannot read is zero.
+// offerJSON is an offer as the API sends it. Its own fields override those of the
+// Offer. They never fail: an unreadable value is zero.
 type offerJSON struct {
 	Offer
 

@@ -24,8 +24,8 @@ import (
 // precedence.
 type Option func(*config) error
 
-// config is a client's settings. It is a value: a copy of a client starts from
-// a copy of it. The key is in closures, where no fmt verb reaches it.
+// config is a client's settings. It is a value: a copy of a client starts with a
+// copy of it. The key is in closures, where no verb of package fmt prints it.
 type config struct {
 	endpoints *endpoint.Endpoints
 	base      string // of the endpoints
@@ -66,18 +66,18 @@ func defaults(key redact.Key) config {
 	}
 }
 
-// Limiter is one rate limit, shared by whoever calls with the same key. It is
-// safe for concurrent use.
+// Limiter is one rate limit for all that call with the same key. It is safe for
+// concurrent use.
 type Limiter interface {
 	// Wait returns nil when one request may go. It returns early with the
 	// context's error, and at once with an error that matches
 	// [context.DeadlineExceeded] if no request fits before the deadline.
-	// Every try and every probe for the endpoint waits once.
+	// Every attempt waits once, including attempts at other addresses.
 	Wait(ctx context.Context) error
 
-	// Pause is called after a 429: nobody sends for d, which is at most 60 s. The
-	// context has not ended, also where that of the call has, and lasts for 5 s.
-	// An error is logged and otherwise ignored.
+	// Pause is called after a 429: no request is sent for d, which is at most
+	// 60 s. The context has not ended, even if that of the call has; it ends
+	// after 5 s. An error is logged and otherwise ignored.
 	Pause(ctx context.Context, d time.Duration) error
 }
 
@@ -106,10 +106,12 @@ func WithBaseURL(rawURL string) Option {
 // jar and timeout, which bounds each attempt. Redirects are not followed. hc itself
 // is not changed.
 //
-// Default: a client of its own with 64 idle connections, 10 s to connect, 10 s for
-// TLS, 15 s from the request to the answer's header, and the proxy of the
-// environment for https. Plain http never goes through the proxy of the
-// environment, with hc neither: it would read the key.
+// Default: a separate client with 64 idle connections, 10 s to connect, 10 s for
+// TLS, 15 s from the request to the header of the answer, and the proxy of the
+// environment for https.
+//
+// Plain http never goes through the proxy of the environment, which would read the
+// key. This holds for hc too.
 func WithHTTPClient(hc *http.Client) Option {
 	return func(c *config) error {
 		if hc == nil {
@@ -162,14 +164,13 @@ func WithBackoff(min, max time.Duration) Option {
 	}
 }
 
-// WithRateLimit lets the client send at most that many requests in any window
-// of that length, retries and probes included; the rest wait their turn. 0
-// requests turns pacing off. The default is what the API allows to one key: 120
-// per 60 s. To be sure of that as the API counts, a place is free again after
-// the window and a second more (a quarter of a window below 4 s).
+// WithRateLimit limits the requests in any window of that length, including
+// retries; the rest wait. 0 requests turns pacing off. Default: 120 per 60s, the
+// API's limit for one key. A slot is free again one second after the window (a
+// quarter of a window below 4 s), because the API counts arrivals.
 //
-// The limit holds for this client and its copies. For several clients or
-// machines on one key see [WithLimiter].
+// The limit holds for this client and its copies. For several clients or machines
+// with one key, see [WithLimiter].
 func WithRateLimit(requests int, window time.Duration) Option {
 	return func(c *config) error {
 		const (
@@ -192,8 +193,8 @@ func WithRateLimit(requests int, window time.Duration) Option {
 	}
 }
 
-// WithLimiter paces by l in place of the client's own limit: one limit for
-// several clients or machines on one key.
+// WithLimiter replaces the client's own limit by l: one limit for several clients
+// or machines with one key.
 func WithLimiter(l Limiter) Option {
 	return func(c *config) error {
 		if v := reflect.ValueOf(l); l == nil || v.Kind() == reflect.Pointer && v.IsNil() {
@@ -205,9 +206,9 @@ func WithLimiter(l Limiter) Option {
 	}
 }
 
-// WithLogger logs every try at level Debug, and at level Warn each call that
-// ends with a network error, a deadline, 408, 425, 429 or 5xx. Neither the key nor a
-// body is ever logged; the ids in the path are. The default is silence.
+// WithLogger logs every attempt at level Debug, and at level Warn each call that
+// ends with a network error, a deadline, 408, 425, 429 or 5xx. The IDs in the path
+// are logged; the key and bodies never are. Default: no log.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) error {
 		if l == nil {
@@ -218,8 +219,8 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// WithUserAgent puts the name of your program, best with its version
-// ("acme-shop/2.1"), before the SDK's own in the User-Agent header.
+// WithUserAgent adds the name of your program to the User-Agent header, before
+// that of the SDK. Add a version: "acme-shop/2.1".
 func WithUserAgent(name string) Option {
 	return func(c *config) error {
 		if strings.TrimSpace(name) == "" {
@@ -235,8 +236,8 @@ func WithUserAgent(name string) Option {
 	}
 }
 
-// parseBaseURL checks a base URL. Its errors do not repeat the text, which may
-// hold a password.
+// parseBaseURL checks a base URL. Its errors do not repeat the text: it may hold a
+// password.
 func parseBaseURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimRight(raw, "/"))
 	switch {
@@ -262,8 +263,8 @@ func parseBaseURL(raw string) (*url.URL, error) {
 	return u, err
 }
 
-// plainAllowed says whether a host is one that plain http reaches without
-// leaving the machine or the container network.
+// plainAllowed reports whether plain http reaches a host without leaving the
+// machine or the container network.
 func plainAllowed(host string) bool {
 	if ip := net.ParseIP(host); ip != nil {
 		return ip.IsLoopback()

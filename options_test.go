@@ -234,7 +234,7 @@ func TestWithNeedsAClientOfNew(t *testing.T) {
 	var none *sparkloop.Client
 	for _, c := range []*sparkloop.Client{none, {}} {
 		_, err := c.With(sparkloop.WithRetries(1))
-		require.EqualError(t, err, "sparkloop: With needs a client that New has made")
+		require.EqualError(t, err, "sparkloop: With: the client was not made by New")
 	}
 }
 

@@ -1,4 +1,4 @@
-// Package pacing keeps requests under a limit of so many in a rolling window.
+// Package pacing limits the requests in a rolling window.
 package pacing
 
 import (
@@ -9,10 +9,9 @@ import (
 	"time"
 )
 
-// Log is a sliding log: it remembers when each of the last n requests went and
-// lets the next one go when the oldest of them has left the window. Who has to
-// wait does so in line. It is safe for concurrent use and sleeps with no lock
-// held.
+// Log is a sliding log: it stores the times of the last n requests. The next
+// request may be sent when the oldest time has left the window. Waiting calls form
+// a line. A Log is safe for concurrent use and holds no lock while it sleeps.
 type Log struct {
 	span  time.Duration
 	start time.Time
@@ -27,11 +26,10 @@ type Log struct {
 	changed chan struct{} // closed when the times of those in line have changed
 }
 
-// New returns a Log that lets n requests go in any window. The server counts
-// arrivals, not departures, so the log spaces them over a slightly longer
-// span: a second more, or a quarter of a window shorter than four seconds.
-// Requests that take up to that much longer on the way than others never add
-// up to more than n in a window there.
+// New returns a Log that allows n requests in any window. The server counts
+// arrivals, so the log uses a longer span: one second more, or a quarter of a
+// window below four seconds. Up to that difference in latency, no more than n
+// requests arrive in a window.
 func New(n int, window time.Duration) *Log {
 	span := window + min(time.Second, window/4)
 	l := &Log{span: span, start: time.Now(), sent: make([]int64, n), changed: make(chan struct{})}
@@ -41,9 +39,10 @@ func New(n int, window time.Duration) *Log {
 	return l
 }
 
-// Wait returns nil when one request may go. A context that would end before
-// that gets an error at once, which matches [context.DeadlineExceeded]; so does
-// one in line when a pause takes its turn past its deadline.
+// Wait returns nil when one request may be sent. If the deadline of the context
+// comes before that, Wait returns at once an error that matches
+// [context.DeadlineExceeded]. The same holds in line, if a pause moves the turn
+// behind the deadline.
 func (l *Log) Wait(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -93,7 +92,7 @@ func (l *Log) Wait(ctx context.Context) error {
 	}
 }
 
-// Pause lets nobody go for d from now; a shorter pause never ends a longer one.
+// Pause stops all requests for d. A shorter pause never ends a longer one.
 func (l *Log) Pause(_ context.Context, d time.Duration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,16 +103,15 @@ func (l *Log) Pause(_ context.Context, d time.Duration) error {
 	return nil
 }
 
-// turn is when whoever has that place in line may go: when the request that is
-// n departures before it has left the window. Beyond the first n, that one is in
-// line itself.
+// turn is the time for a place in line: when the request n departures before it has
+// left the window. Beyond the first n places, that request is in line itself.
 func (l *Log) turn(place int, now int64) int64 {
 	n := len(l.sent)
 	before := l.sent[(l.oldest+place%n)%n]
 	return max(now, l.paused, before+int64(l.span)) + int64(place/n)*int64(l.span)
 }
 
-// depart notes that a request goes now.
+// depart stores that a request is sent now.
 func (l *Log) depart(now int64) {
 	l.sent[l.oldest] = now
 	if l.oldest++; l.oldest == len(l.sent) {
@@ -121,7 +119,7 @@ func (l *Log) depart(now int64) {
 	}
 }
 
-// leave takes somebody out of line who will not go; those behind move up.
+// leave removes a call from the line; those behind it move up.
 func (l *Log) leave(place int) {
 	l.line = slices.Delete(l.line, place, place+1)
 	if place < len(l.line) {
@@ -129,7 +127,7 @@ func (l *Log) leave(place int) {
 	}
 }
 
-// tell has everybody in line look again at when their turn is.
+// tell makes all in line compute their turn again.
 func (l *Log) tell() {
 	close(l.changed)
 	l.changed = make(chan struct{})

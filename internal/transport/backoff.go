@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// maxSleep is the longest Retry-After that a call sleeps out by itself.
+	// maxSleep is the longest Retry-After for which a call waits itself.
 	maxSleep = time.Minute
-	// maxRetryAfter is the longest one that is believed at all.
+	// maxRetryAfter caps a longer Retry-After.
 	maxRetryAfter = 24 * time.Hour
 
-	// leastEpoch is the number from which Retry-After is a Unix time: 1973, and
-	// as seconds three years. From leastMillis it is one in milliseconds.
+	// leastEpoch is the number from which Retry-After is a Unix time: a time in
+	// 1973, or a wait of three years. leastMillis is the same in milliseconds.
 	leastEpoch, leastMillis = 100_000_000, 100_000_000_000
 )
 
@@ -30,8 +30,8 @@ func ceiling(lo, hi time.Duration, n int) time.Duration {
 	return lo << n
 }
 
-// backoff is the pause before try n+2, uniform in [lo/2, min(hi, lo x 2^n)]:
-// so many clients that failed together do not come back together.
+// backoff is the pause before attempt n+2, uniform in [lo/2, min(hi, lo x 2^n)]:
+// clients that failed together do not retry together.
 func backoff(lo, hi time.Duration, n int) time.Duration {
 	low, high := lo/2, ceiling(lo, hi, n)
 	return low + rand.N(max(high-low, 0)+1)
@@ -68,8 +68,8 @@ func RetryAfter(h http.Header) (time.Duration, bool) {
 	return wait, wait > 0
 }
 
-// parseSeconds reads digits and perhaps a fraction, rounded up. A number beyond
-// an int64 is the largest one.
+// parseSeconds reads digits with an optional fraction, rounded up. A number beyond
+// an int64 is the largest int64.
 func parseSeconds(s string) (seconds int64, ok bool) {
 	whole, fraction, _ := strings.Cut(s, ".")
 	if whole+fraction == "" || strings.Trim(whole+fraction, "0123456789") != "" {
@@ -85,8 +85,8 @@ func parseSeconds(s string) (seconds int64, ok bool) {
 	return seconds, true
 }
 
-// Streak counts the 429s in a row. The many that one burst brings, all sent
-// before the first of them was seen, count once. It is shared like the limiter.
+// Streak counts the 429s in a row. Those of one burst count once: they were sent
+// before the first 429 was seen. A Streak is shared like the limiter.
 type Streak struct {
 	any   atomic.Bool
 	mu    sync.Mutex
@@ -94,8 +94,8 @@ type Streak struct {
 	since time.Time // when the last one was counted
 }
 
-// count notes a 429 to a request sent at that time and returns how many came
-// before it.
+// count adds a 429 to a request sent at that time, and returns the number before
+// it.
 func (s *Streak) count(sent time.Time) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,7 +107,7 @@ func (s *Streak) count(sent time.Time) int {
 	return s.n - 1
 }
 
-// reset ends the row: something else was answered.
+// reset ends the row after another answer.
 func (s *Streak) reset() {
 	if !s.any.Load() {
 		return

@@ -14,14 +14,14 @@ const (
 	MaxBody = 8 << 20
 	// keepBuffer is the largest buffer that is kept for the next call.
 	keepBuffer = 1 << 20
-	// trustedLength is how much is set aside on a Content-Length's word alone.
+	// trustedLength is the most that is allocated for a Content-Length.
 	trustedLength = 512 << 10
 )
 
-// ErrTooLarge is matched when a body was longer than MaxBody.
+// ErrTooLarge means that a body was longer than MaxBody.
 var ErrTooLarge = errors.New("the body is larger than 8 MiB")
 
-// emptyReads is how often in a row a body may return neither a byte nor an error.
+// emptyReads is how many reads in a row may return neither a byte nor an error.
 const emptyReads = 100
 
 // readBody appends the body to buf. On an error it returns what came before.

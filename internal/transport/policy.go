@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// temporary says whether a status is worth another try.
+// temporary reports whether a status is retried.
 func temporary(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
@@ -22,10 +22,10 @@ func temporary(status int) bool {
 	return status >= 500 && status <= 599
 }
 
-// passing says whether an attempt's error is worth another try: a connection
-// that failed or broke, an answer that was cut. An error that a second try would
-// only repeat is not: a certificate, a host that does not exist, plain HTTP in
-// place of TLS, a proxy that refuses, a malformed address.
+// passing reports whether an attempt's error is retried: a connection that failed
+// or broke, an answer that was cut off. An error that a second attempt would only
+// repeat is not: a certificate, a host that does not exist, plain HTTP instead of
+// TLS, a proxy that refuses, a malformed address.
 func passing(err error) bool {
 	if errors.Is(err, ErrTooLarge) || errors.Is(err, http.ErrSchemeMismatch) || errors.Is(err, context.Canceled) {
 		return false

@@ -1,6 +1,6 @@
-// Package transport sends one request until it has an answer worth returning.
-// go-retryablehttp runs the loop; what is retried, how long a pause lasts and
-// when to stop is decided here. What an answer means is decided in package reply.
+// Package transport sends one request until it has an answer to return.
+// go-retryablehttp runs the loop. This package decides what is retried, how long a
+// pause lasts and when to stop. Package reply decides what an answer means.
 package transport
 
 import (
@@ -21,14 +21,14 @@ type Limiter interface {
 	Pause(ctx context.Context, d time.Duration) error
 }
 
-// Config is what a Transport works with. It is not changed after New.
+// Config is the configuration of a Transport. It is not changed after New.
 type Config struct {
 	Client                 *http.Client        // not changed
 	Authorize              func(http.Header)   // adds the key to a request
 	Redact                 func(string) string // removes the key from a text for the log
 	UserAgent              string
-	Retries                int           // tries after the first
-	BackoffMin, BackoffMax time.Duration // between tries
+	Retries                int           // attempts after the first
+	BackoffMin, BackoffMax time.Duration // between attempts
 	PauseMax               time.Duration // the longest pause of all calls after a 429
 	Limiter                Limiter       // nil: no pacing
 	Streak                 *Streak       // of 429s
@@ -55,24 +55,24 @@ func New(cfg Config) *Transport {
 // pauseTimeout bounds one call of Limiter.Pause.
 const pauseTimeout = 5 * time.Second
 
-// ErrNoSlot is matched when the limiter let nothing more go before the deadline.
+// ErrNoSlot means that the limiter had no slot before the deadline.
 var ErrNoSlot = errors.New("no slot for a request in time")
 
-// Answer is what came of a call: the last answer that the server gave, and
-// what went wrong after it. It must be released, and not used after that.
+// Answer is the result of a call: the server's last answer, and the error after
+// it. It must be released, and not used after that.
 type Answer struct {
 	Method string
 	URL    *url.URL
 
-	// StatusCode, Header and Body are the last answer's; StatusCode is 0 if
-	// none ever came. Body is at most MaxBody long.
+	// StatusCode, Header and Body are those of the last answer. StatusCode is 0
+	// without one. Body has at most MaxBody bytes.
 	StatusCode int
 	Header     http.Header
 	Body       []byte
 
-	// Err is why the call ended on something else than a whole answer: the
-	// network's error, the context's, the limiter's, or several in one. An
-	// answer from before it stays readable beside it.
+	// Err is set if the call did not end with a whole answer: the error of the
+	// network, the context or the limiter, or several in one. An earlier answer
+	// stays in the other fields.
 	Err error
 
 	// Attempts is how many requests were sent.
@@ -81,11 +81,11 @@ type Answer struct {
 	t     *Transport
 	loop  retryablehttp.Client
 	req   retryablehttp.Request
-	began time.Time     // when the attempt under way was sent
-	wait  time.Duration // before the next one
+	began time.Time     // when the current attempt was sent
+	wait  time.Duration // before the next attempt
 }
 
-// newAnswer binds the hooks once: answers are pooled, the hooks with them.
+// newAnswer binds the hooks once: they are pooled with the answer.
 func newAnswer(t *Transport) *Answer {
 	a := &Answer{t: t}
 	a.loop = retryablehttp.Client{
@@ -102,7 +102,7 @@ func newAnswer(t *Transport) *Answer {
 	return a
 }
 
-// Do sends one request without a body and returns what came of it.
+// Do sends one request without a body and returns the result.
 func (t *Transport) Do(ctx context.Context, method string, u *url.URL) *Answer {
 	a := t.calls.Get().(*Answer)
 	a.Method, a.URL = method, u
@@ -125,7 +125,7 @@ func (t *Transport) Do(ctx context.Context, method string, u *url.URL) *Answer {
 	return a
 }
 
-// Release gives the answer back; its Body is overwritten by a later one.
+// Release puts the answer back into the pool. A later call overwrites its Body.
 func (a *Answer) Release() {
 	a.Method, a.URL, a.StatusCode, a.Header, a.Err, a.Attempts = "", nil, 0, nil, nil, 0
 	if cap(a.Body) > keepBuffer {
@@ -135,7 +135,7 @@ func (a *Answer) Release() {
 	a.t.calls.Put(a)
 }
 
-// prepare waits until one request may go.
+// prepare waits for a slot of the limiter.
 func (a *Answer) prepare(ctx context.Context) error {
 	err := ctx.Err()
 	if err == nil && a.t.cfg.Limiter != nil {
@@ -151,7 +151,7 @@ func (a *Answer) prepare(ctx context.Context) error {
 	return nil
 }
 
-// check looks at an attempt, keeps what it gave and decides about another one.
+// check stores the result of an attempt and decides about another attempt.
 func (a *Answer) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	a.Attempts++
 	a.keep(ctx, resp, err)
@@ -190,8 +190,8 @@ func (a *Answer) check(ctx context.Context, resp *http.Response, err error) (boo
 	return true, nil
 }
 
-// keep takes over what an attempt gave. An answer replaces the one before; an
-// error leaves it readable.
+// keep stores the result of an attempt. An answer replaces the one before; an error
+// does not.
 func (a *Answer) keep(ctx context.Context, resp *http.Response, err error) {
 	a.Err = nil
 	if resp == nil {
@@ -211,9 +211,8 @@ func (a *Answer) keep(ctx context.Context, resp *http.Response, err error) {
 	resp.Body = http.NoBody // nothing is left for the loop to drain
 }
 
-// tooMany pauses everybody after a 429 and returns for how long this call
-// waits: what the server asked for, or else a backoff that doubles with every
-// 429 in a row.
+// tooMany pauses all calls after a 429 and returns how long this call waits: the
+// Retry-After, or else a backoff that doubles with every 429 in a row.
 func (a *Answer) tooMany(ctx context.Context, asked time.Duration) time.Duration {
 	wait := asked
 	if wait <= 0 {
@@ -225,7 +224,7 @@ func (a *Answer) tooMany(ctx context.Context, asked time.Duration) time.Duration
 	if a.t.cfg.Limiter == nil {
 		return wait
 	}
-	// The pause is for everybody, also where this call has no time left.
+	// The pause is for all calls, even if this one has no time left.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pauseTimeout)
 	defer cancel()
 	if err := a.t.cfg.Limiter.Pause(ctx, min(wait, a.t.cfg.PauseMax)); err != nil {
@@ -234,7 +233,7 @@ func (a *Answer) tooMany(ctx context.Context, asked time.Duration) time.Duration
 	return wait
 }
 
-// fail adds what ended the call to what the last attempt failed with.
+// fail adds an error to that of the last attempt.
 func (a *Answer) fail(err error) {
 	if a.Err != nil {
 		err = fmt.Errorf("%w; %w", a.Err, err)
