@@ -13,6 +13,7 @@ MODULES := $(sort $(patsubst %/go.mod,%,$(shell \
 TESTFLAGS ?=
 BENCH     ?= .
 FUZZTIME  ?= 60s
+VERSION   :=
 COVERAGE  := 95.0
 GO_RELEASES := 1.26 1.27
 SINCE     ?= HEAD~1
@@ -23,7 +24,7 @@ QUICKSTART_SAYS := Confirmed
 title = @printf '\n== %s\n' '$(1)'
 each  = @for module in $(MODULES); do echo "-- $$module"; (cd "$$module" && $(1)); done
 
-.PHONY: help test lint fuzz bench bench-go chaos mutants mutants-changed cover check gofmt vet tidy api build quickstart shop go-releases
+.PHONY: help test lint fuzz bench bench-go chaos mutants mutants-changed cover check gofmt vet tidy api build quickstart release-check release go-releases
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,7 +71,7 @@ cover: ## Measure the statement coverage of the root package and internal/
 # calls it a failure (golang/go#75804).
 check: FUZZTIME  := 30000x
 check: TESTFLAGS := -race -shuffle=on
-check: gofmt vet tidy api lint test cover fuzz mutants-changed build quickstart shop go-releases ## All that CI runs
+check: gofmt vet tidy api lint test cover fuzz mutants-changed build quickstart release-check go-releases ## All that CI runs
 	@printf '\nAll checks passed.\n'
 
 gofmt: ## Show what gofmt would change
@@ -102,9 +103,12 @@ quickstart: ## Run the quickstart and look at its output
 	@grep -qF '$(QUICKSTART_SAYS)' .cache/quickstart.txt || \
 		{ echo 'The quickstart does not say "$(QUICKSTART_SAYS)".'; exit 1; }
 
-shop: ## Build a program that requires the SDK as a user's does
-	$(call title,A module that requires the SDK)
-	@.ci/shop
+release-check: ## Build and run users' programs with all released modules; VERSION=v0.2.0 prepares that one first
+	$(call title,Programs of users)
+	@.ci/release-check $(VERSION)
+
+release: ## Prepare the release of all modules: make release VERSION=v0.1.0
+	@.ci/release $(VERSION)
 
 go-releases: ## Test every module with the newest toolchain of each supported Go release
 	$(call title,go test on the newest of $(GO_RELEASES))
