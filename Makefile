@@ -24,7 +24,7 @@ QUICKSTART_SAYS := Confirmed
 title = @printf '\n== %s\n' '$(1)'
 each  = @for module in $(MODULES); do echo "-- $$module"; (cd "$$module" && $(1)); done
 
-.PHONY: help test lint fuzz bench bench-go chaos mutants mutants-changed cover check gofmt vet tidy api build quickstart release-check release go-releases
+.PHONY: help test lint fuzz bench bench-go chaos mutants mutants-changed cover check gofmt vet tidy api actions vuln build quickstart release-check release go-releases
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,7 +71,7 @@ cover: ## Measure the statement coverage of the root package and internal/
 # calls it a failure (golang/go#75804).
 check: FUZZTIME  := 30000x
 check: TESTFLAGS := -race -shuffle=on
-check: gofmt vet tidy api lint test cover fuzz mutants-changed build quickstart release-check go-releases ## All that CI runs
+check: gofmt vet tidy api actions lint test cover fuzz mutants-changed build quickstart release-check go-releases ## All that CI runs
 	@printf '\nAll checks passed.\n'
 
 gofmt: ## Show what gofmt would change
@@ -89,6 +89,14 @@ tidy: ## Show what go mod tidy would change
 api: ## Show what changed in the exported API
 	$(call title,The exported API beside .ci/api.txt)
 	@.ci/api
+
+actions: ## Check the workflows in .github
+	$(call title,actionlint)
+	@go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+
+vuln: ## Look for known vulnerabilities in what each module calls; needs vuln.go.dev
+	$(call title,govulncheck)
+	$(call each,go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...)
 
 build: ## Build every example, into .cache/examples/
 	$(call title,go build of the examples)
