@@ -43,7 +43,11 @@ type Confirmation struct {
 //
 // https://docs.sparkloop.app/api-v2/endpoints/offers/conversions
 func (s *ConversionsService) Confirm(ctx context.Context, t Tracking) (*Confirmation, error) {
-	if err := t.Validate(); err != nil {
+	err := t.Validate()
+	if t.IsZero() {
+		err = ErrNoTracking
+	}
+	if err != nil {
 		return nil, fmt.Errorf("sparkloop: confirm: %w", err)
 	}
 	if s == nil {

@@ -141,12 +141,24 @@ var alone = map[string]call{
 	},
 	"Tracking.MarshalJSON": misplaced(func(t sparkloop.Tracking) (any, error) { return t.MarshalJSON() }),
 	"Tracking.Value":       misplaced(func(t sparkloop.Tracking) (any, error) { return t.Value() }),
-	"Tracking.Validate":    misplaced(func(t sparkloop.Tracking) (any, error) { return nil, t.Validate() }),
-	"Tracking.Encode":      misplaced(func(t sparkloop.Tracking) (any, error) { return t.Encode(), nil }),
-	"Tracking.Metadata":    misplaced(func(t sparkloop.Tracking) (any, error) { return t.Metadata(), nil }),
-	"Tracking.ExpiresAt":   misplaced(func(t sparkloop.Tracking) (any, error) { return t.ExpiresAt(), nil }),
-	"Tracking.IsZero":      misplaced(func(t sparkloop.Tracking) (any, error) { return t.IsZero(), nil }),
-	"Tracking.Key":         func(*testing.T, *sparkloop.Client) []any { return []any{tracking, tracking.Key()} },
+	"Tracking.UnmarshalText": func(*testing.T, *sparkloop.Client) []any {
+		var t sparkloop.Tracking
+		return []any{t.UnmarshalText([]byte(marked)), t.UnmarshalText([]byte("v1." + marked + "!.s.1")), t}
+	},
+	"Tracking.UnmarshalBinary": func(*testing.T, *sparkloop.Client) []any {
+		var t sparkloop.Tracking
+		return []any{t.UnmarshalBinary([]byte(marked)), t.Validate(), t.String(), t.LogValue().String()}
+	},
+	"Tracking.MarshalText":   misplaced(func(t sparkloop.Tracking) (any, error) { return t.MarshalText() }),
+	"Tracking.MarshalBinary": misplaced(func(t sparkloop.Tracking) (any, error) { return t.MarshalBinary() }),
+	"Tracking.String":        misplaced(func(t sparkloop.Tracking) (any, error) { return t.String(), nil }),
+	"Tracking.LogValue":      misplaced(func(t sparkloop.Tracking) (any, error) { return t.LogValue(), nil }),
+	"Tracking.Validate":      misplaced(func(t sparkloop.Tracking) (any, error) { return nil, t.Validate() }),
+	"Tracking.Encode":        misplaced(func(t sparkloop.Tracking) (any, error) { return t.Encode(), nil }),
+	"Tracking.Metadata":      misplaced(func(t sparkloop.Tracking) (any, error) { return t.Metadata(), nil }),
+	"Tracking.ExpiresAt":     misplaced(func(t sparkloop.Tracking) (any, error) { return t.ExpiresAt(), nil }),
+	"Tracking.IsZero":        misplaced(func(t sparkloop.Tracking) (any, error) { return t.IsZero(), nil }),
+	"Tracking.Key":           func(*testing.T, *sparkloop.Client) []any { return []any{tracking, tracking.Key()} },
 
 	"USD.String": amount, "USD.MarshalJSON": amount, "USD.UnmarshalJSON": amount,
 	"ConversionType.UnmarshalText": func(*testing.T, *sparkloop.Client) []any {

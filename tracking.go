@@ -4,6 +4,7 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -12,18 +13,17 @@ import (
 	"github.com/sparkloop-go/sparkloop/internal/query"
 )
 
-// Tracking is the click behind a visit: which offer, which submission, when it
-// was captured. It is born from a redirect URL, kept with the visitor, the
-// user and the order, and ends in [ConversionsService.Confirm].
+// Tracking is a reader's click on an offer: the two ids in the landing URL, and
+// the time. Read it from the landing page with [TrackingFromRequest], store it
+// with the user and the order, and pass it to [ConversionsService.Confirm].
 //
-// Its ids come from a public URL. What the functions and methods of this
-// package read has passed [Tracking.Validate], or is zero; only [Tracking.Scan]
-// takes in what it cannot read, to give it back as it was. Nothing is sent that
-// does not pass.
+// The ids come from a public URL. Every function of this package validates what
+// it reads, and only valid ids are sent. Two methods keep text that they cannot
+// read, and write it back unchanged: [Tracking.Scan] and [Tracking.UnmarshalBinary].
 //
-// A Tracking can be a column of a table, see [Tracking.Value], a field in
-// JSON ("offer", "submission", "captured_at", checked when read), or metadata
-// of a payment, see [Tracking.Metadata]. The zero value means: no tracking.
+// A Tracking can be a column of a table, see [Tracking.Value], a field in JSON,
+// YAML, gob or a form, or metadata of a payment, see [Tracking.Metadata]. A log
+// shows its Key. The zero value means: no tracking.
 //
 // https://docs.sparkloop.app/api-v2/guides/how-to-confirm-action-offers-via-api
 type Tracking struct {
@@ -34,6 +34,9 @@ type Tracking struct {
 	// CapturedAt is when the click was seen, in UTC and whole seconds; zero
 	// if that is unknown.
 	CapturedAt time.Time
+
+	// Test marks a click from a landing URL with test_mode=true.
+	Test bool
 
 	// unread is what Scan found and could not read.
 	unread string
@@ -47,6 +50,7 @@ const maxUnix = 99_999_999_999
 
 const (
 	encodingVersion = "v1"
+	testSuffix      = "test"
 	metadataKey     = "sparkloop_tracking"
 )
 
@@ -98,24 +102,31 @@ func fromQuery(rawQuery string) (Tracking, error) {
 }
 
 // FirstLive returns the first tracking that is valid and not expired, or the
-// zero Tracking. One without CapturedAt does not expire. Give it the places where one may be, the best first: the
-// user's row, then the cookie. A damaged one is passed over; to notice it, call
-// [Tracking.Validate].
+// zero Tracking. Pass the best source first: the user's row, then the cookie. A
+// test click is returned only if no real one is live. A tracking without
+// CapturedAt does not expire. An unreadable one is skipped; call
+// [Tracking.Validate] to detect it.
 func FirstLive(ts ...Tracking) Tracking {
 	now := time.Now()
+	var test Tracking
 	for _, t := range ts {
-		if expires := t.ExpiresAt(); t.Validate() == nil && (expires.IsZero() || now.Before(expires)) {
+		expires := t.ExpiresAt()
+		live := !t.IsZero() && t.Validate() == nil && (expires.IsZero() || now.Before(expires))
+		switch {
+		case live && !t.Test:
 			return t
+		case live && test.IsZero():
+			test = t
 		}
 	}
-	return Tracking{}
+	return test
 }
 
-// Validate returns [ErrNoTracking] for a zero Tracking and [ErrInvalidTracking]
-// for one that cannot be real. The error never repeats the ids.
+// Validate returns nil for the zero Tracking, and [ErrInvalidTracking] for one
+// that cannot be real. The error never repeats the ids.
 func (t Tracking) Validate() error {
 	if t.IsZero() {
-		return ErrNoTracking
+		return nil
 	}
 	if t.unread != "" {
 		return fmt.Errorf("%w: a stored text of %d characters cannot be read", ErrInvalidTracking, len(t.unread))
@@ -155,9 +166,24 @@ func validateID(kind, id string) error {
 // could not read.
 func (t Tracking) IsZero() bool { return t.Offer == "" && t.Submission == "" && t.unread == "" }
 
-// Key names the conversion: offer, slash, submission. When it was captured
-// does not matter to it.
+// Key identifies the conversion: offer, slash, submission. CapturedAt and Test
+// are not part of it.
 func (t Tracking) Key() string { return t.Offer + "/" + t.Submission }
+
+// String returns the Key for logs, and "" for the zero Tracking. An invalid
+// tracking is shown as "invalid tracking", without its text.
+func (t Tracking) String() string {
+	switch {
+	case t.IsZero():
+		return ""
+	case t.Validate() != nil:
+		return ErrInvalidTracking.Error()
+	}
+	return t.Key()
+}
+
+// LogValue implements [slog.LogValuer] with the text of [Tracking.String].
+func (t Tracking) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
 // ExpiresAt is 45 days after CapturedAt, or the zero time if that is unknown.
 // From when exactly SparkLoop counts is not documented.
@@ -184,45 +210,95 @@ func captured(unix int64) time.Time {
 	return time.Unix(unix, 0).UTC()
 }
 
-// Encode is the tracking as a short text, "v1.<offer>.<submission>.<unix>", in
-// at most 272 characters that need no quoting in a cookie, a URL or CSV. It is
-// "" for a tracking that is not valid.
+// Encode returns the tracking as text, "v1.<offer>.<submission>.<unix>", with
+// ".test" at the end for a test click. It has at most 277 characters and needs
+// no quoting in a cookie, a URL or CSV. It is "" for the zero Tracking and for an
+// invalid one.
 func (t Tracking) Encode() string {
-	if t.Validate() != nil {
+	if t.IsZero() || t.Validate() != nil {
 		return ""
 	}
-	return encodingVersion + "." + t.Offer + "." + t.Submission + "." + strconv.FormatInt(t.unix(), 10)
+	s := encodingVersion + "." + t.Offer + "." + t.Submission + "." + strconv.FormatInt(t.unix(), 10)
+	if t.Test {
+		s += "." + testSuffix
+	}
+	return s
 }
 
-// DecodeTracking reads what [Tracking.Encode] wrote. An empty text is
-// [ErrNoTracking], any other that Encode would not write is
-// [ErrInvalidTracking].
+// DecodeTracking reads the text that [Tracking.Encode] writes. An empty text
+// returns [ErrNoTracking], any other text [ErrInvalidTracking].
 func DecodeTracking(s string) (Tracking, error) {
-	if s == "" {
-		return Tracking{}, fmt.Errorf("sparkloop: decode tracking: %w", ErrNoTracking)
-	}
-	parts := strings.Split(s, ".")
-	if len(parts) != 4 || parts[0] != encodingVersion {
-		return Tracking{}, fmt.Errorf("sparkloop: decode tracking: %w: not %s.offer.submission.time", ErrInvalidTracking, encodingVersion)
-	}
-	unix, err := strconv.ParseInt(parts[3], 10, 64)
-	if err != nil || strconv.FormatInt(unix, 10) != parts[3] {
-		return Tracking{}, fmt.Errorf("sparkloop: decode tracking: %w: the time is not a number of seconds", ErrInvalidTracking)
-	}
-	t := Tracking{Offer: parts[1], Submission: parts[2], CapturedAt: captured(unix)}
-	if t.IsZero() {
-		return Tracking{}, fmt.Errorf("sparkloop: decode tracking: %w: both ids are empty", ErrInvalidTracking)
-	}
-	if err := t.Validate(); err != nil {
+	t, err := decode(s)
+	if err != nil {
 		return Tracking{}, fmt.Errorf("sparkloop: decode tracking: %w", err)
 	}
 	return t, nil
 }
 
-// Value stores the tracking in a text column: [Tracking.Encode], or NULL for a
-// zero Tracking. 272 characters are enough for each. An invalid tracking is an
-// error, but for a text that [Tracking.Scan] could not read, which goes back
-// as it was.
+func decode(s string) (Tracking, error) {
+	if s == "" {
+		return Tracking{}, ErrNoTracking
+	}
+	parts := strings.Split(s, ".")
+	test := len(parts) == 5 && parts[4] == testSuffix
+	if len(parts) != 4 && !test || parts[0] != encodingVersion {
+		return Tracking{}, fmt.Errorf("%w: not %s.offer.submission.time", ErrInvalidTracking, encodingVersion)
+	}
+	unix, err := strconv.ParseInt(parts[3], 10, 64)
+	if err != nil || strconv.FormatInt(unix, 10) != parts[3] {
+		return Tracking{}, fmt.Errorf("%w: the time is not a number of seconds", ErrInvalidTracking)
+	}
+	t := Tracking{Offer: parts[1], Submission: parts[2], CapturedAt: captured(unix), Test: test}
+	if t.IsZero() {
+		return Tracking{}, fmt.Errorf("%w: both ids are empty", ErrInvalidTracking)
+	}
+	if err := t.Validate(); err != nil {
+		return Tracking{}, err
+	}
+	return t, nil
+}
+
+// MarshalText writes the text of [Tracking.Encode], which is empty for the zero
+// Tracking. An invalid tracking returns [ErrInvalidTracking].
+func (t Tracking) MarshalText() ([]byte, error) {
+	if err := t.Validate(); err != nil {
+		return nil, fmt.Errorf("sparkloop: write tracking: %w", err)
+	}
+	return []byte(t.Encode()), nil
+}
+
+// UnmarshalText reads the text that [Tracking.MarshalText] writes. Any other
+// text returns [ErrInvalidTracking].
+func (t *Tracking) UnmarshalText(text []byte) error {
+	var read Tracking
+	if len(text) > 0 {
+		var err error
+		if read, err = DecodeTracking(string(text)); err != nil {
+			return err
+		}
+	}
+	*t = read
+	return nil
+}
+
+// MarshalBinary writes the text of [Tracking.Value], for gob and Redis. An
+// invalid tracking returns [ErrInvalidTracking].
+func (t Tracking) MarshalBinary() ([]byte, error) {
+	value, err := t.Value()
+	if err != nil {
+		return nil, err
+	}
+	text, _ := value.(string)
+	return []byte(text), nil
+}
+
+// UnmarshalBinary reads text as [Tracking.Scan] does.
+func (t *Tracking) UnmarshalBinary(data []byte) error { return t.Scan(data) }
+
+// Value returns the text of [Tracking.Encode] for a column, or nil for the zero
+// Tracking, which is stored as NULL. The column needs 277 characters. An invalid
+// tracking returns [ErrInvalidTracking], except text kept by [Tracking.Scan],
+// which is written back unchanged.
 func (t Tracking) Value() (driver.Value, error) {
 	switch {
 	case t.IsZero():
@@ -236,11 +312,10 @@ func (t Tracking) Value() (driver.Value, error) {
 	return t.Encode(), nil
 }
 
-// Scan reads a text column. NULL and an empty text are a zero Tracking. It
-// never fails for a text that it cannot read, a newer version's or a damaged
-// one: it keeps the text, [Tracking.Value] gives it back, and
-// [Tracking.Validate] is [ErrInvalidTracking]. Only a column of another type is
-// an error.
+// Scan reads a text column. NULL and an empty text are the zero Tracking. Text
+// that cannot be read, from a newer version or damaged, is no error: Scan keeps
+// it, [Tracking.Value] writes it back unchanged, and [Tracking.Validate] returns
+// [ErrInvalidTracking]. Only a column of another type is an error.
 func (t *Tracking) Scan(src any) error {
 	var text string
 	switch src := src.(type) {
@@ -271,18 +346,17 @@ type trackingJSON struct {
 	Offer      string    `json:"offer"`
 	Submission string    `json:"submission"`
 	CapturedAt time.Time `json:"captured_at,omitzero"`
+	Test       bool      `json:"test,omitzero"`
 }
 
-// MarshalJSON writes the fields "offer", "submission" and, if it is known,
-// "captured_at". A zero Tracking has two empty fields, or is left out by the
-// option omitzero. An invalid one is an error.
+// MarshalJSON writes the fields "offer" and "submission", "captured_at" if it is
+// known, and "test" if it is true. The zero Tracking has two empty fields; the
+// option omitzero omits it. An invalid tracking returns [ErrInvalidTracking].
 func (t Tracking) MarshalJSON() ([]byte, error) {
-	if !t.IsZero() {
-		if err := t.Validate(); err != nil {
-			return nil, fmt.Errorf("sparkloop: write tracking: %w", err)
-		}
+	if err := t.Validate(); err != nil {
+		return nil, fmt.Errorf("sparkloop: write tracking: %w", err)
 	}
-	return json.Marshal(trackingJSON{t.Offer, t.Submission, captured(t.unix())})
+	return json.Marshal(trackingJSON{Offer: t.Offer, Submission: t.Submission, CapturedAt: captured(t.unix()), Test: t.Test && !t.IsZero()})
 }
 
 // UnmarshalJSON reads what [Tracking.MarshalJSON] wrote. null and an object
@@ -293,7 +367,7 @@ func (t *Tracking) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &in); err != nil {
 		return fmt.Errorf("sparkloop: read tracking: %w: not the JSON of a tracking", ErrInvalidTracking)
 	}
-	read := Tracking{Offer: in.Offer, Submission: in.Submission, CapturedAt: in.CapturedAt}
+	read := Tracking{Offer: in.Offer, Submission: in.Submission, CapturedAt: in.CapturedAt, Test: in.Test}
 	if read.IsZero() {
 		*t = Tracking{}
 		return nil

@@ -1,8 +1,13 @@
 package sparkloop_test
 
 import (
+	"bytes"
 	"database/sql/driver"
+	"encoding/gob"
 	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -112,7 +117,10 @@ func TestValidate(t *testing.T) {
 		assert.False(t, tt.in.IsZero(), name)
 	}
 	require.NoError(t, tracking.Validate())
-	require.ErrorIs(t, sparkloop.Tracking{}.Validate(), sparkloop.ErrNoTracking)
+	require.NoError(t, sparkloop.Tracking{}.Validate(), "libraries call Validate on an optional field")
+	require.NoError(t, sparkloop.Tracking{CapturedAt: noon, Test: true}.Validate())
+	assert.Empty(t, sparkloop.Tracking{}.Encode())
+	assert.Nil(t, sparkloop.Tracking{}.Metadata())
 	assert.True(t, sparkloop.Tracking{CapturedAt: noon}.IsZero())
 	assert.Equal(t, "offer_1234abcd/submission_1234abcd", tracking.Key())
 }
@@ -131,6 +139,10 @@ func TestExpiryAndFirstLive(t *testing.T) {
 		assert.Equal(t, live, sparkloop.FirstLive(sparkloop.Tracking{}, invalid, old, live, at("later", 0)))
 		assert.Equal(t, tracking, sparkloop.FirstLive(tracking, live), "of unknown age, so not known to be expired")
 		assert.Equal(t, at("future", -time.Hour), sparkloop.FirstLive(at("future", -time.Hour)))
+		test := at("test", 0)
+		test.Test = true
+		assert.Equal(t, live, sparkloop.FirstLive(test, live), "a test click hides no real one")
+		assert.Equal(t, test, sparkloop.FirstLive(old, test, sparkloop.Tracking{}))
 		assert.Zero(t, sparkloop.FirstLive(old, invalid))
 		assert.Zero(t, sparkloop.FirstLive())
 	})
@@ -141,6 +153,8 @@ var forms = map[string]sparkloop.Tracking{
 	"v1.o.s.0":          {Offer: "o", Submission: "s"},
 	"v1.o.s.1795348800": {Offer: "o", Submission: "s", CapturedAt: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)},
 	"v1.-_-.A-z_9.1":    {Offer: "-_-", Submission: "A-z_9", CapturedAt: time.Unix(1, 0).UTC()},
+	"v1.o.s.0.test":     {Offer: "o", Submission: "s", Test: true},
+	"v1.o.test.7.test":  {Offer: "o", Submission: "test", CapturedAt: time.Unix(7, 0).UTC(), Test: true},
 	"v1." + strings.Repeat("o", 128) + "." + strings.Repeat("s", 128) + ".99999999999": {
 		Offer: strings.Repeat("o", 128), Submission: strings.Repeat("s", 128), CapturedAt: time.Unix(99_999_999_999, 0).UTC(),
 	},
@@ -150,7 +164,7 @@ func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	for text, want := range forms {
 		assert.Equal(t, text, want.Encode())
-		assert.LessOrEqual(t, len(text), 272)
+		assert.LessOrEqual(t, len(text), 272+len(".test"))
 		got, err := sparkloop.DecodeTracking(text)
 		require.NoError(t, err)
 		assert.Equal(t, want, got)
@@ -170,6 +184,13 @@ func TestRoundTrips(t *testing.T) {
 		require.NoError(t, json.Unmarshal(data, &got))
 		assert.Equal(t, want, got)
 
+		data, err = want.MarshalText()
+		require.NoError(t, err)
+		assert.Equal(t, text, string(data))
+		got = sparkloop.Tracking{Offer: "left over"}
+		require.NoError(t, got.UnmarshalText(data))
+		assert.Equal(t, want, got)
+
 		got, err = sparkloop.TrackingFromMetadata(nil, map[string]string{"sparkloop_tracking": "broken"}, want.Metadata())
 		require.NoError(t, err)
 		assert.Equal(t, want, got)
@@ -184,12 +205,16 @@ func TestDecodeTrackingRefuses(t *testing.T) {
 		"v1", "v1.o.s", "v1.o.s.1.x", "v2.o.s.1", "V1.o.s.1", "v1..s.1", "v1.o..1", "v1.o.s.", "v1.o.s.01", "v1.o.s.+1", "v1.o.s.-1",
 		"v1.o.s.1e3", "v1.o.s.100000000000", "v1.o.s.99999999999999999999", " v1.o.s.1", "v1.o.s.1 ", "v1.ö.s.1", "v1.o%00.s.1", "v1.o.s.0x1",
 		"v1." + strings.Repeat("o", 129) + ".s.1", "o/s", "{}", "v1...0", "v1...1",
+		"v1.o.s.1.", "v1.o.s.1.TEST", "v1.o.s.1.test ", "v1.o.s.1.test.test", "v1.o.s.test", "v1...0.test",
 	} {
 		got, err := sparkloop.DecodeTracking(in)
 		require.ErrorIs(t, err, sparkloop.ErrInvalidTracking, in)
 		assert.Zero(t, got)
 		_, err = sparkloop.TrackingFromMetadata(map[string]string{"sparkloop_tracking": in})
 		require.ErrorIs(t, err, sparkloop.ErrInvalidTracking, in)
+		got = tracking
+		require.ErrorIs(t, got.UnmarshalText([]byte(in)), sparkloop.ErrInvalidTracking, in)
+		assert.Equal(t, tracking, got, "a refused text changes nothing")
 	}
 	_, err := sparkloop.DecodeTracking("")
 	require.ErrorIs(t, err, sparkloop.ErrNoTracking)
@@ -210,6 +235,8 @@ func TestScanKeepsWhatItCannotRead(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, driver.Value(stored), value, "it goes back as it came")
 		_, err = json.Marshal(got)
+		require.ErrorIs(t, err, sparkloop.ErrInvalidTracking)
+		_, err = got.MarshalText()
 		require.ErrorIs(t, err, sparkloop.ErrInvalidTracking)
 		assert.Zero(t, sparkloop.FirstLive(got))
 	}
@@ -232,9 +259,10 @@ func TestTrackingJSON(t *testing.T) {
 	t.Parallel()
 	data, err := json.Marshal(map[string]sparkloop.Tracking{
 		"a": {Offer: "o", Submission: "s", CapturedAt: noon}, "b": {Offer: "o", Submission: "s"},
+		"c": {Offer: "o", Submission: "s", Test: true}, "d": {Test: true},
 	})
 	require.NoError(t, err)
-	assert.JSONEq(t, `{"a":{"offer":"o","submission":"s","captured_at":"2026-11-22T12:00:00Z"},"b":{"offer":"o","submission":"s"}}`, string(data))
+	assert.JSONEq(t, `{"a":{"offer":"o","submission":"s","captured_at":"2026-11-22T12:00:00Z"},"b":{"offer":"o","submission":"s"},"c":{"offer":"o","submission":"s","test":true},"d":{"offer":"","submission":""}}`, string(data))
 
 	type order struct {
 		Tracking sparkloop.Tracking `json:"tracking,omitzero"`
@@ -244,7 +272,8 @@ func TestTrackingJSON(t *testing.T) {
 	assert.JSONEq(t, `{}`, string(data))
 
 	for in, want := range map[string]sparkloop.Tracking{
-		`null`: {}, `{}`: {}, `{"offer":"","submission":""}`: {}, `{"captured_at":"2026-11-22T12:00:00Z"}`: {},
+		`null`: {}, `{}`: {}, `{"offer":"","submission":""}`: {}, `{"captured_at":"2026-11-22T12:00:00Z"}`: {}, `{"test":true}`: {},
+		`{"offer":"o","submission":"s","test":true}`:                                          {Offer: "o", Submission: "s", Test: true},
 		`{"offer":"o","submission":"s","captured_at":"2026-11-22T14:00:00.9+02:00","more":1}`: {Offer: "o", Submission: "s", CapturedAt: noon},
 	} {
 		got := sparkloop.Tracking{Offer: "left over"}
@@ -259,4 +288,48 @@ func TestTrackingJSON(t *testing.T) {
 		require.ErrorIs(t, json.Unmarshal([]byte(in), &got), sparkloop.ErrInvalidTracking, in)
 		assert.Zero(t, got)
 	}
+}
+
+// TestTrackingInALog: every way into a log shows the Key, and none the text that
+// Scan kept or ids that cannot be real.
+func TestTrackingInALog(t *testing.T) {
+	t.Parallel()
+	var kept sparkloop.Tracking
+	require.NoError(t, kept.Scan("stored \n text"))
+	hostile := sparkloop.Tracking{Offer: "o\nforged line", Submission: "s"}
+	for want, in := range map[string][]sparkloop.Tracking{
+		"offer_1234abcd/submission_1234abcd": {tracking}, "": {{}, {Test: true}}, "invalid tracking": {kept, hostile},
+	} {
+		for _, in := range in {
+			assert.Equal(t, want, in.String())
+			var text, inJSON strings.Builder
+			slog.New(slog.NewTextHandler(&text, nil)).Info("bought", "tracking", in)
+			slog.New(slog.NewJSONHandler(&inJSON, nil)).Info("bought", "tracking", &in)
+			assert.Contains(t, text.String()+inJSON.String(), want)
+			type order struct{ Tracking sparkloop.Tracking }
+			line := text.String() + inJSON.String() + fmt.Sprintf("%v %+v %s %q %v %+v", in, in, in, in, order{in}, &order{in})
+			assert.NotContains(t, line, "stored")
+			assert.NotContains(t, line, "forged")
+		}
+	}
+}
+
+// TestGob: what Scan kept survives a session store.
+func TestGob(t *testing.T) {
+	t.Parallel()
+	type session struct {
+		User     string
+		Tracking sparkloop.Tracking
+		Other    *sparkloop.Tracking
+	}
+	var kept sparkloop.Tracking
+	require.NoError(t, kept.Scan("v2.from.a.newer.version"))
+	for _, want := range []sparkloop.Tracking{tracking, {}, kept, {Offer: "o", Submission: "s", CapturedAt: noon, Test: true}} {
+		var wire bytes.Buffer
+		require.NoError(t, gob.NewEncoder(&wire).Encode(session{User: "u", Tracking: want, Other: &want}))
+		var got session
+		require.NoError(t, gob.NewDecoder(&wire).Decode(&got))
+		assert.Equal(t, session{User: "u", Tracking: want, Other: &want}, got)
+	}
+	require.Error(t, gob.NewEncoder(io.Discard).Encode(sparkloop.Tracking{Offer: "..", Submission: "s"}))
 }

@@ -21,6 +21,9 @@ func (s *Server) AddSubmission(sub Submission) {
 	defer s.mu.Unlock()
 	t := sub.Tracking
 	switch err := t.Validate(); {
+	case t.IsZero():
+		s.fatalf("AddSubmission: %v", sparkloop.ErrNoTracking)
+		return
 	case err != nil:
 		s.fatalf("AddSubmission: %v", err)
 		return

@@ -20,7 +20,7 @@ const ordersSchema = `
 CREATE TABLE IF NOT EXISTS orders (
 	id        INTEGER PRIMARY KEY,
 	item      TEXT NOT NULL,
-	tracking  VARCHAR(272),
+	tracking  VARCHAR(277),
 	placed_at BIGINT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS orders_placed_at ON orders (placed_at);`

@@ -49,6 +49,9 @@ func (q *queue) Enqueue(ctx context.Context, t sparkloop.Tracking) error {
 	if err := errors.Join(ctx.Err(), t.Validate()); err != nil {
 		return err
 	}
+	if t.IsZero() {
+		return nil
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.full--; q.full >= 0 {

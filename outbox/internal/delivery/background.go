@@ -197,13 +197,11 @@ func (p *Policy) ask(ctx context.Context, since time.Time) (ts []sparkloop.Track
 	invalid := 0
 	seen := make(map[string]bool, len(ts))
 	ts = slices.DeleteFunc(slices.Clone(ts), func(t sparkloop.Tracking) bool {
-		if err := t.Validate(); err != nil {
-			if !t.IsZero() {
-				invalid++
-			}
+		if t.Validate() != nil {
+			invalid++
 			return true
 		}
-		known := seen[t.Key()]
+		known := t.IsZero() || seen[t.Key()]
 		seen[t.Key()] = true
 		return known
 	})
