@@ -61,9 +61,11 @@ const KeyRejected = "SparkLoop rejects the API key (401)"
 // Queue is what both engines are. It is safe for concurrent use.
 type Queue interface {
 	// Enqueue stores a conversion to be confirmed. nil means that it is on
-	// disk. It is safe to repeat: one that is known already, in any state,
-	// stays as it is, and is delivered once. A zero Tracking is nothing to do,
-	// and nil; an invalid one is [sparkloop.ErrInvalidTracking] and is not stored.
+	// disk. It is safe to repeat: a known conversion, in any state, stays
+	// unchanged and is logged at Info with its state. At a purchase, get the
+	// tracking from [FirstNew]: a known one hides a second sale. A zero Tracking
+	// returns nil; an invalid one returns [sparkloop.ErrInvalidTracking]. Neither
+	// is stored.
 	Enqueue(ctx context.Context, t sparkloop.Tracking) error
 
 	// Stats counts what is in the database.

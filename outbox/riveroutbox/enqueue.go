@@ -92,8 +92,12 @@ func (o *Outbox) enqueue(ctx context.Context, db execer, t sparkloop.Tracking) e
 	if t.IsZero() {
 		return nil
 	}
-	if _, err := o.store(ctx, db, t, "{}"); err != nil {
+	stored, err := o.store(ctx, db, t, "{}")
+	if err != nil {
 		return fmt.Errorf("sparkloop outbox: enqueue %s: %w", t.Key(), err)
+	}
+	if stored == 0 {
+		go o.policy.Known(context.WithoutCancel(ctx), t, o.Lookup) // the caller may hold the pool's last connection
 	}
 	return nil
 }

@@ -17,9 +17,12 @@ import (
 // a lost database, a file that was moved or deleted, and a lock that is held for too
 // long are errors. The call may then be repeated.
 func (q *Outbox) Enqueue(ctx context.Context, t sparkloop.Tracking) error {
-	_, err := q.enqueue(t, func(args []any) (int, error) {
+	stored, err := q.enqueue(t, func(args []any) (int, error) {
 		return q.db.insert(ctx, args)
 	})
+	if err == nil && !stored {
+		q.policy.Known(ctx, t, q.Lookup)
+	}
 	return err
 }
 
@@ -30,13 +33,16 @@ func (q *Outbox) EnqueueTx(ctx context.Context, tx outbox.Execer, t sparkloop.Tr
 	if delivery.NoTx(tx) {
 		return errors.New("sparkloop outbox: enqueue: the transaction is nil")
 	}
-	_, err := q.enqueue(t, func(args []any) (int, error) {
+	stored, err := q.enqueue(t, func(args []any) (int, error) {
 		n, err := execIn(ctx, tx, insert, args...)
 		if gone := q.db.inPlace(); gone != nil {
 			err = gone
 		}
 		return int(n), err
 	})
+	if err == nil && !stored {
+		go q.policy.Known(context.WithoutCancel(ctx), t, q.Lookup) // the transaction may hold the only connection
+	}
 	return err
 }
 

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +18,8 @@ func enqueuing() []story {
 	return []story{
 		{"EnqueuedIsConfirmed", enqueuedIsConfirmed},
 		{"EnqueuedTwiceIsDeliveredOnce", enqueuedTwice},
+		{"EnqueuedAgainIsToldWithItsState", enqueuedAgainIsTold},
+		{"FirstNewPassesOverWhatIsKnown", firstNew},
 		{"EnqueuedByManyAtOnceIsDeliveredOnce", enqueuedByMany},
 		{"IdsThatDifferInCaseOrOfferAreDifferentConversions", idsDiffer},
 		{"ZeroTrackingIsNothingToDo", zeroTracking},
@@ -75,6 +78,45 @@ func enqueuedTwice(w *world) {
 	t := before[outbox.Pending].Tracking
 	p.become(t, outbox.Confirmed)
 	assert.Equal(w.t, 2, w.wire.count(t))
+}
+
+const again = `level=INFO msg="sparkloop outbox: already enqueued, nothing changes" conversion=`
+
+func enqueuedAgainIsTold(w *world) {
+	p := w.open(patient())
+	entries := w.each(p)
+	w.never("a new conversion is called known", func() bool { return p.log.has(again) })
+	for s, e := range entries {
+		line := again + e.Tracking.Key() + " state=" + string(s)
+		p.enqueue(e.Tracking)
+		w.until("Enqueue tells of "+line, func() bool { return p.log.count(line) == 1 })
+		require.NoError(w.t, p.enqueueTx(e.Tracking, true))
+		w.until("EnqueueTx tells of "+line, func() bool { return p.log.count(line) == 2 })
+	}
+	t := w.click()
+	require.NoError(w.t, p.enqueueTx(t, true))
+	p.become(t, outbox.Confirmed)
+	assert.Zero(w.t, p.log.count(again+t.Key()))
+}
+
+func firstNew(w *world) {
+	p := w.open(patient())
+	t := w.click()
+	enqueued := outbox.Enqueued(p)
+	assert.False(w.t, enqueued(w.ctx(), t))
+	for s, e := range w.each(p) {
+		assert.True(w.t, enqueued(w.ctx(), e.Tracking), "%s", s)
+		got, err := outbox.FirstNew(w.ctx(), p, e.Tracking, t)
+		require.NoError(w.t, err)
+		assert.Equal(w.t, t, got, "%s", s)
+	}
+	p.crash()
+	ctx, cancel := context.WithTimeout(w.ctx(), time.Second)
+	defer cancel()
+	got, err := outbox.FirstNew(ctx, p, sparkloop.Tracking{}, t)
+	require.Error(w.t, err)
+	assert.Equal(w.t, t, got)
+	assert.False(w.t, enqueued(ctx, t))
 }
 
 func enqueuedByMany(w *world) {

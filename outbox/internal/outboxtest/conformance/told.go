@@ -89,6 +89,9 @@ func (j *journal) warnings(words ...string) int {
 	return n
 }
 
+// count says how often a text is in the log.
+func (j *journal) count(text string) int { return strings.Count(j.String(), text) }
+
 // has says whether all those texts are in the log.
 func (j *journal) has(texts ...string) bool {
 	return containsAll(j.String(), texts)
