@@ -97,7 +97,7 @@ Exit codes:
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.AddCommand(a.checkCommand(), a.offersCommand(), a.confirmCommand(), a.fakeCommand())
+	root.AddCommand(a.checkCommand(), a.offersCommand(), a.confirmCommand(), a.fakeCommand(), a.queueCommand(), a.schemaCommand())
 	return root
 }
 
