@@ -41,8 +41,8 @@ func showAccount(ctx context.Context, key, base string, out io.Writer) error {
 	}
 	fmt.Fprint(out, `
 To go on:
-   go run ./examples/listoffers                     all of them, as a table
-   go run ./examples/confirm OFFER SUBMISSION       confirm a conversion by hand; this one counts
+   go run ./cmd/sparkloop offers                    all of them, as a table
+   go run ./cmd/sparkloop confirm OFFER SUBMISSION  confirm a conversion by hand; this one counts
    examples/quickstart/shop.go                      what a shop does to capture and confirm
 
 Nothing was confirmed here. To see the whole flow against a fake SparkLoop, run
