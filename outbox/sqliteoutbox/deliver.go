@@ -3,8 +3,6 @@ package sqliteoutbox
 import (
 	"context"
 	"log/slog"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -121,55 +119,29 @@ type claim struct {
 // next claims a conversion, or says how long there is nothing to do.
 func (q *Outbox) next(ctx context.Context) (c claim, wait time.Duration, err error) {
 	now := q.o.Now()
-	e, found, err := q.first(ctx, "state = 0 ORDER BY due LIMIT 1")
-	if err != nil || !found {
-		return c, pollIdle, err
+	first, wait, err := q.pick(ctx, now)
+	if err != nil || first == nil && wait == pollIdle {
+		return c, wait, err
 	}
 	plan, err := q.policy.Plan(ctx, q.waiting)
 	switch {
 	case err != nil || plan.Wait > 0:
 		return c, plan.Wait, err
 	case plan.Probe != nil:
-		e = plan.Probe.Entry
-	case e.DueAt.After(now):
-		return c, e.DueAt.Sub(now), nil
+		first = &plan.Probe.Entry
+	case first == nil:
+		return c, wait, nil
 	}
+	e := *first
 	c = claim{e, now.Add(q.policy.Lease()), plan.Probe}
 	ctx = context.WithoutCancel(ctx) // a statement that is broken off may have claimed all the same
-	n, err := q.db.exec(ctx, "UPDATE sparkloop_conversions SET claimed = 1, due = ? WHERE offer = ? AND submission = ? AND state = 0 AND due = ?",
+	n, err := q.db.exec(ctx, "UPDATE sparkloop_conversions SET claimed = ?1 WHERE offer = ?2 AND submission = ?3 AND due = ?4 AND state = 0 AND "+q.free(now),
 		c.until.UnixMilli(), e.Tracking.Offer, e.Tracking.Submission, e.DueAt.UnixMilli())
+	q.turn++
 	if err == nil && n == 0 {
-		wait = pollSoon // another process was faster
+		return c, pollSoon, nil // another process was faster
 	}
-	return c, wait, err
-}
-
-// waiting implements [delivery.Waiting].
-func (q *Outbox) waiting(ctx context.Context, f delivery.Filter) ([]outbox.Entry, error) {
-	condition, args := "state = 0 AND (claimed = 0 OR due <= ?)", []any{q.o.Now().UnixMilli()}
-	if f.Offer != "" {
-		condition += " AND offer = ?"
-		args = append(args, f.Offer)
-	}
-	if len(f.Except) > 0 {
-		condition += " AND offer NOT IN (?" + strings.Repeat(", ?", len(f.Except)-1) + ")"
-		for _, offer := range f.Except {
-			args = append(args, offer)
-		}
-	}
-	order := " ORDER BY due"
-	if f.Newest {
-		order = " AND attempts = 0 ORDER BY due DESC"
-	}
-	return q.find(ctx, condition+order+" LIMIT "+strconv.Itoa(f.Limit), args...)
-}
-
-// wakeOffer makes due what waits of an offer.
-func (q *Outbox) wakeOffer(ctx context.Context, offer string) {
-	now := q.o.Now().UnixMilli()
-	if _, err := q.db.exec(ctx, "UPDATE sparkloop_conversions SET due = ? WHERE state = 0 AND claimed = 0 AND due > ? AND offer = ?", now, now, offer); err != nil {
-		q.o.Logger.Warn("sparkloop outbox: an offer goes on later", slog.String("offer", offer), slog.Any("error", err))
-	}
+	return c, 0, err
 }
 
 // release gives back a conversion that was claimed and will not be sent.
@@ -217,9 +189,13 @@ func (q *Outbox) deliver(ctx context.Context, c claim) {
 func (q *Outbox) record(ctx context.Context, c claim, v delivery.Verdict) (int64, error) {
 	e := v.Entry
 	where := " WHERE offer = ? AND submission = ? AND state "
-	if e.State == outbox.Pending {
-		return q.db.exec(ctx, "UPDATE sparkloop_conversions SET due = ?, attempts = ?, reason = ?, claimed = 0"+
-			where+"= 0 AND claimed = 1 AND due = ?",
+	switch {
+	case e.State != outbox.Pending:
+	case !v.Sent && !e.DueAt.After(q.o.Now()): // it keeps its place in line
+		return q.db.exec(ctx, "UPDATE sparkloop_conversions SET claimed = 0"+where+"= 0 AND claimed = ?",
+			e.Tracking.Offer, e.Tracking.Submission, c.until.UnixMilli())
+	default:
+		return q.db.exec(ctx, "UPDATE sparkloop_conversions SET lane = 5, due = ?, attempts = ?, reason = ?, claimed = 0"+where+"= 0 AND claimed = ?",
 			e.DueAt.UnixMilli(), e.Attempts, e.Reason, e.Tracking.Offer, e.Tracking.Submission, c.until.UnixMilli())
 	}
 	state, err := number(e.State)

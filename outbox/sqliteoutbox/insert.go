@@ -7,23 +7,28 @@ import (
 	"slices"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
 )
 
 // insertMax is how many conversions one transaction stores.
 const insertMax = 500
 
 // insert has no numbered parameters: bun reads ?1 as its own.
-const insert = `INSERT INTO sparkloop_conversions (offer, submission, captured, enqueued, due, swept)
-	VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (offer, submission) DO NOTHING`
+const insert = `INSERT INTO sparkloop_conversions (offer, submission, captured, enqueued, lane, due, swept)
+	VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (offer, submission) DO NOTHING`
 
 // insertArgs are those of insert.
-func (q *Outbox) insertArgs(t sparkloop.Tracking, swept bool) []any {
+func (q *Outbox) insertArgs(t sparkloop.Tracking, lane int, swept bool) []any {
 	var captured int64
 	if !t.CapturedAt.IsZero() {
 		captured = t.CapturedAt.Unix()
 	}
 	now := q.o.Now().UnixMilli()
-	return []any{t.Offer, t.Submission, captured, now, now, swept}
+	due := now
+	if lane == delivery.LaneBacklog && captured > 0 {
+		due = captured * 1000
+	}
+	return []any{t.Offer, t.Submission, captured, now, lane, due, swept}
 }
 
 // insertion is a call that waits until its conversions are on disk.

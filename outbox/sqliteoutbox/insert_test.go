@@ -167,7 +167,7 @@ func TestASweepIsStoredInFewTransactions(t *testing.T) {
 		ts := trackings("swept", 1200)
 		require.NoError(t, q.Enqueue(t.Context(), ts[7]))
 		commits.Store(0)
-		n, err := engine{q}.Sweep(t.Context(), append(ts, ts[3]))
+		n, err := engine{q}.Sweep(t.Context(), append(ts, ts[3]), 2)
 		require.NoError(t, err)
 		assert.Equal(t, 1199, n)
 		assert.Equal(t, int32(3), commits.Load())

@@ -31,14 +31,16 @@ func (q *Outbox) stats(ctx context.Context) (outbox.Stats, error) {
 	var oldest, died sql.NullInt64
 	_, err := q.db.query(ctx, func(scan func(...any) error) error {
 		return scan(&s.Pending, &oldest, &s.Confirmed, &s.Dead, &s.Expired, &s.Swept, &died)
-	}, `SELECT pending, (SELECT enqueued FROM sparkloop_conversions WHERE id = oldest),
+	}, `SELECT pending, coalesce(min(first, redriven), first, redriven),
 			(SELECT n FROM sparkloop_counts WHERE what = 1),
 			(SELECT n FROM sparkloop_counts WHERE what = 2),
 			(SELECT n FROM sparkloop_counts WHERE what = 3),
 			(SELECT n FROM sparkloop_counts WHERE what = 4) + (SELECT count(*) FROM sparkloop_conversions WHERE state = 0 AND swept > 0),
 			(SELECT max(died) FROM (SELECT max(finished) AS died FROM sparkloop_conversions WHERE state > 0 AND state = 2
 				UNION ALL SELECT max(finished) FROM sparkloop_conversions WHERE state > 0 AND state = 3))
-		FROM (SELECT count(*) AS pending, min(id) AS oldest FROM sparkloop_conversions INDEXED BY sparkloop_conversions_due WHERE state = 0)`)
+		FROM (SELECT pending, redriven, (SELECT enqueued FROM sparkloop_conversions WHERE id = oldest) AS first
+			FROM (SELECT count(*) AS pending, min(iif(finished = 0, id, NULL)) AS oldest, min(nullif(finished, 0)) AS redriven
+				FROM sparkloop_conversions INDEXED BY sparkloop_conversions_due WHERE state = 0))`)
 	if err != nil {
 		return s, err
 	}
@@ -93,14 +95,14 @@ func (q *Outbox) Lookup(ctx context.Context, t sparkloop.Tracking) (outbox.Entry
 	return e, found, err
 }
 
-const redrive = "UPDATE sparkloop_conversions SET state = 0, due = ?, attempts = 0, reason = '', finished = 0, claimed = 0 WHERE "
+const redrive = "UPDATE sparkloop_conversions SET state = 0, lane = 5, due = ?1, attempts = 0, reason = '', finished = ?1, claimed = 0 WHERE "
 
 // Redrive implements [outbox.Queue].
 func (q *Outbox) Redrive(ctx context.Context, ids ...int64) (int, error) {
 	n := 0
 	defer q.rouse()
 	for _, id := range ids {
-		one, err := q.db.exec(ctx, redrive+"id = ? AND state IN (2, 3)", q.o.Now().UnixMilli(), id)
+		one, err := q.db.exec(ctx, redrive+"id = ?2 AND state IN (2, 3)", q.o.Now().UnixMilli(), id)
 		if gone := q.db.inPlace(); gone != nil {
 			err = gone
 		}
@@ -160,12 +162,12 @@ func (g engine) Missing(ctx context.Context, ts []sparkloop.Tracking) ([]sparklo
 	return missing, nil
 }
 
-func (g engine) Sweep(ctx context.Context, ts []sparkloop.Tracking) (int, error) {
+func (g engine) Sweep(ctx context.Context, ts []sparkloop.Tracking, lane int) (int, error) {
 	swept := 0
 	for some := range slices.Chunk(ts, insertMax) {
 		rows := make([][]any, len(some))
 		for i, t := range some {
-			rows[i] = g.q.insertArgs(t, true)
+			rows[i] = g.q.insertArgs(t, lane, true)
 		}
 		n, err := g.q.db.insert(ctx, rows...)
 		if err != nil {
@@ -188,7 +190,7 @@ func (g engine) Tidy(ctx context.Context, confirmedBefore, horizon time.Time) er
 			break
 		}
 	}
-	_, err := g.q.db.exec(ctx, "UPDATE sparkloop_conversions SET due = ?, claimed = 0 WHERE state = 0 AND due > ?",
+	_, err := g.q.db.exec(ctx, "UPDATE sparkloop_conversions SET due = ? WHERE state = 0 AND lane = 5 AND due > ?",
 		g.q.o.Now().UnixMilli(), horizon.UnixMilli())
 	return err
 }

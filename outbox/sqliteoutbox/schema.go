@@ -12,8 +12,9 @@ import (
 const version = 1
 
 // Times are unix milliseconds on the queue's clock, but for captured, which is
-// in seconds; 0 is none. States are in the order of states. A conversion that is
-// being delivered is claimed, until due.
+// in seconds; 0 is none. States are in the order of states, lanes are those of
+// package delivery, and due orders a lane. A conversion that is being delivered is
+// claimed until that time. finished of a pending one is when it was redriven.
 //
 // A checkout waits for the insert, so that writes to the table and two indexes
 // alone. Finished conversions, which most are, are counted when they finish; rows
@@ -35,6 +36,7 @@ CREATE TABLE sparkloop_conversions (
 	captured   INTEGER NOT NULL,
 	enqueued   INTEGER NOT NULL,
 	state      INTEGER NOT NULL DEFAULT 0 CHECK (state BETWEEN 0 AND 3),
+	lane       INTEGER NOT NULL DEFAULT 2,
 	due        INTEGER NOT NULL,
 	claimed    INTEGER NOT NULL DEFAULT 0,
 	attempts   INTEGER NOT NULL DEFAULT 0,
@@ -43,7 +45,7 @@ CREATE TABLE sparkloop_conversions (
 	swept      INTEGER NOT NULL DEFAULT 0,
 	UNIQUE (offer, submission)
 ) STRICT;
-CREATE INDEX sparkloop_conversions_due ON sparkloop_conversions (due) WHERE state = 0;
+CREATE INDEX sparkloop_conversions_due ON sparkloop_conversions (lane, due, finished) WHERE state = 0;
 CREATE INDEX sparkloop_conversions_state ON sparkloop_conversions (state) WHERE state > 0;
 CREATE INDEX sparkloop_conversions_finished ON sparkloop_conversions (state, finished) WHERE state > 0;
 CREATE INDEX sparkloop_conversions_swept ON sparkloop_conversions (swept) WHERE state = 0 AND swept > 0;

@@ -48,6 +48,7 @@ type Outbox struct {
 	o      outbox.Options
 	policy *delivery.Policy
 
+	turn    int                // counts the claims of this process
 	wake    chan struct{}      // something may be due
 	stop    context.CancelFunc // ends taking new work
 	abort   context.CancelFunc // ends the calls under way

@@ -54,7 +54,7 @@ func (q *Outbox) enqueue(t sparkloop.Tracking, insert func(args []any) (int, err
 	if err := t.Validate(); err != nil {
 		return false, fmt.Errorf("sparkloop outbox: enqueue: %w", err)
 	}
-	n, err := insert(q.insertArgs(t, false))
+	n, err := insert(q.insertArgs(t, delivery.LaneFresh, false))
 	if err != nil {
 		return false, fmt.Errorf("sparkloop outbox: enqueue %s: %w", t.Key(), err)
 	}

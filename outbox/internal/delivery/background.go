@@ -29,8 +29,9 @@ const (
 type Engine interface {
 	// Missing returns those of ts that are not in the queue, in any state.
 	Missing(ctx context.Context, ts []sparkloop.Tracking) ([]sparkloop.Tracking, error)
-	// Sweep enqueues ts, marked as swept, and returns how many were new.
-	Sweep(ctx context.Context, ts []sparkloop.Tracking) (int, error)
+	// Sweep enqueues ts into a lane, marked as swept, and returns how many were
+	// new.
+	Sweep(ctx context.Context, ts []sparkloop.Tracking, lane int) (int, error)
 	// Tidy deletes conversions confirmed before that time, and makes those due
 	// that are due only after the horizon: a clock was wrong.
 	Tidy(ctx context.Context, confirmedBefore, horizon time.Time) error
@@ -225,9 +226,12 @@ func (p *Policy) bringIn(ctx context.Context, engine Engine, ts []sparkloop.Trac
 	if missing, err = p.missing(ctx, engine, missing); err != nil {
 		return 0, err
 	}
-	swept := 0
+	swept, lane := 0, LaneFresh
+	if len(missing) > batch { // a backlog, such as a first sweep
+		lane = LaneBacklog
+	}
 	for some := range slices.Chunk(missing, batch) {
-		n, err := engine.Sweep(ctx, some)
+		n, err := engine.Sweep(ctx, some, lane)
 		if swept += n; err != nil {
 			return swept, err
 		}

@@ -27,6 +27,7 @@ type keeper struct {
 	mu     sync.Mutex
 	known  []string
 	swept  []string
+	lane   int
 	tidied [][2]time.Time
 	err    error
 }
@@ -37,9 +38,10 @@ func (k *keeper) Missing(_ context.Context, ts []sparkloop.Tracking) ([]sparkloo
 	return slices.DeleteFunc(slices.Clone(ts), func(t sparkloop.Tracking) bool { return slices.Contains(k.known, t.Key()) }), k.err
 }
 
-func (k *keeper) Sweep(_ context.Context, ts []sparkloop.Tracking) (int, error) {
+func (k *keeper) Sweep(_ context.Context, ts []sparkloop.Tracking, lane int) (int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.lane = lane
 	for _, t := range ts {
 		k.known, k.swept = append(k.known, t.Key()), append(k.swept, t.Key())
 	}
@@ -136,6 +138,7 @@ func TestTheSourceIsSwept(t *testing.T) {
 		k.enqueue(order(3)) // its handler was about to
 		pass(time.Second)
 		assert.Equal(t, []string{order(2).Key()}, k.swept)
+		assert.Equal(t, delivery.LaneFresh, k.lane)
 		assert.Contains(t, log.String(), `msg="sparkloop outbox: the source had conversions that nobody enqueued" swept=1`)
 		assert.Contains(t, log.String(), `invalid=1`)
 		assert.Equal(t, []sparkloop.Tracking{order(1), {}, order(2), {Offer: "../.."}, order(2), order(3)}, s.orders, "the caller's own")
@@ -145,6 +148,7 @@ func TestTheSourceIsSwept(t *testing.T) {
 		}
 		pass(time.Hour + 2*time.Second)
 		assert.Len(t, k.swept, 2001)
+		assert.Equal(t, delivery.LaneBacklog, k.lane)
 	})
 }
 
