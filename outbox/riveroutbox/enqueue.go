@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
 )
 
 const (
@@ -32,14 +33,20 @@ const known = ` unique_key IS NOT NULL AND unique_states IS NOT NULL AND {schema
 // a NOTIFY could fail the caller's commit.
 const insert = `
 	INSERT INTO {schema}.river_job
-		(args, created_at, kind, max_attempts, metadata, queue, scheduled_at, state, unique_key, unique_states)
-	VALUES ($2::text::jsonb, {now}, '` + kind + `', 32767, $4::text::jsonb, '` + queue + `', {now}, 'available', convert_to($3::text, 'UTF8'), B'11111111')
+		(args, created_at, kind, max_attempts, metadata, priority, queue, scheduled_at, state, unique_key, unique_states)
+	VALUES ($2::text::jsonb, {now}, '` + kind + `', 32767, $4::text::jsonb, $5::smallint, '` + queue + `', least($6::timestamptz, {now}), 'available', convert_to($3::text, 'UTF8'), B'11111111')
 	ON CONFLICT (unique_key) WHERE` + known + `DO NOTHING`
+
+// clicked is when the 45 days of a conversion began. A text that is no time, which
+// somebody must have put there, is passed over.
+const clicked = `least({now}, created_at, CASE WHEN args->>'captured_at' ~ '^\d{4}-(\d\d-([01]\d|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ$'
+	AND args->>'captured_at' !~ '-00' AND args->>'captured_at' !~ '-(1[3-9]|[2-9]\d)-' THEN (args->>'captured_at')::timestamptz END)`
 
 // statement puts the schema and the queue's clock, which is the first argument,
 // into the text of a statement.
 func (o *Outbox) statement(text string) string {
-	return strings.ReplaceAll(in(o.schema, text), "{now}", "coalesce($1::timestamptz, now())")
+	text = strings.ReplaceAll(in(o.schema, text), "{clicked}", clicked)
+	return strings.ReplaceAll(text, "{now}", "coalesce($1::timestamptz, now())")
 }
 
 // now is a statement's first argument: nil for the database's clock.
@@ -92,7 +99,7 @@ func (o *Outbox) enqueue(ctx context.Context, db execer, t sparkloop.Tracking) e
 	if t.IsZero() {
 		return nil
 	}
-	stored, err := o.store(ctx, db, t, "{}")
+	stored, err := o.store(ctx, db, t, "{}", delivery.LaneFresh)
 	if err != nil {
 		return fmt.Errorf("sparkloop outbox: enqueue %s: %w", t.Key(), err)
 	}
@@ -107,7 +114,7 @@ type execer interface {
 }
 
 // store returns 1 if the conversion is new, and 0 if it is known.
-func (o *Outbox) store(ctx context.Context, db execer, t sparkloop.Tracking, metadata string) (int, error) {
+func (o *Outbox) store(ctx context.Context, db execer, t sparkloop.Tracking, metadata string, lane int) (int, error) {
 	if err := t.Validate(); err != nil {
 		return 0, err
 	}
@@ -115,7 +122,11 @@ func (o *Outbox) store(ctx context.Context, db execer, t sparkloop.Tracking, met
 	if err != nil {
 		return 0, err
 	}
-	tag, err := db.Exec(ctx, o.statement(insert), o.now(), string(args), t.Key(), metadata)
+	var rank *time.Time // in its lane
+	if lane == delivery.LaneBacklog && !t.CapturedAt.IsZero() {
+		rank = &t.CapturedAt
+	}
+	tag, err := db.Exec(ctx, o.statement(insert), o.now(), string(args), t.Key(), metadata, lane, rank)
 	return int(tag.RowsAffected()), err
 }
 
@@ -145,9 +156,9 @@ func (s chores) Missing(ctx context.Context, ts []sparkloop.Tracking) ([]sparklo
 // Sweep is for the policy's sweep. It stores one at a time: a transaction with
 // several could meet a caller's that has the same ones in another order, and
 // PostgreSQL would end one of the two.
-func (s chores) Sweep(ctx context.Context, ts []sparkloop.Tracking) (swept int, err error) {
+func (s chores) Sweep(ctx context.Context, ts []sparkloop.Tracking, lane int) (swept int, err error) {
 	for _, t := range ts {
-		n, err := s.store(ctx, bounded{s.pool}, t, `{"`+sweptKey+`": true}`)
+		n, err := s.store(ctx, bounded{s.pool}, t, `{"`+sweptKey+`": true}`, lane)
 		if err != nil {
 			return swept, err
 		}

@@ -112,7 +112,7 @@ func TestKnownInEachState(t *testing.T) {
 		later := tracking
 		later.CapturedAt = tracking.CapturedAt.Add(time.Hour)
 		require.NoError(t, box.Enqueue(ctx, later))
-		n, err := chores{box}.Sweep(ctx, []sparkloop.Tracking{later})
+		n, err := chores{box}.Sweep(ctx, []sparkloop.Tracking{later}, 2)
 		require.NoError(t, err)
 		assert.Zero(t, n)
 		missing, err := chores{box}.Missing(ctx, []sparkloop.Tracking{later})
@@ -151,7 +151,7 @@ func TestSweepMarksWhatIsNew(t *testing.T) {
 	known := click(api)
 	require.NoError(t, box.Enqueue(ctx, known))
 	swept := mustSweep(t, box, 3, api)
-	n, err := chores{box}.Sweep(ctx, append(swept, known, click(api)))
+	n, err := chores{box}.Sweep(ctx, append(swept, known, click(api)), 2)
 	require.NoError(t, err)
 	assert.Equal(t, 1, n)
 	s, err := box.Stats(ctx)

@@ -109,7 +109,7 @@ func mustSweep(t *testing.T, box *Outbox, n int, api *sparklooptest.Server) []sp
 	for i := range ts {
 		ts[i] = click(api)
 	}
-	fresh, err := chores{box}.Sweep(t.Context(), ts)
+	fresh, err := chores{box}.Sweep(t.Context(), ts, 2)
 	require.NoError(t, err)
 	require.Equal(t, n, fresh)
 	return ts

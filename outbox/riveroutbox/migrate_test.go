@@ -111,7 +111,7 @@ func TestMigrationSQLInALockedDownDatabase(t *testing.T) {
 	for _, swept := range mustSweep(t, box, 2, api) {
 		reaches(t, box, swept, outbox.Confirmed)
 	}
-	require.NoError(t, errors.Join(box.due(t.Context()), box.rescue(t.Context()), box.wakeOffer(t.Context(), "offer_x")))
+	require.NoError(t, errors.Join(box.sort(t.Context()), box.rescue(t.Context()), box.wakeOffer(t.Context(), "offer_x")))
 	require.NoError(t, chores{box}.Tidy(t.Context(), time.Now(), time.Now()))
 	openBox(t, app, api.Client(), quick()) // there is nothing to migrate
 }

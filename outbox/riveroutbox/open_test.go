@@ -136,7 +136,7 @@ func TestBouncer(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, 2, s.Swept)
 			require.NoError(t, chores{box}.Tidy(t.Context(), time.Now(), time.Now()))
-			require.NoError(t, box.due(t.Context()))
+			require.NoError(t, box.sort(t.Context()))
 			require.NoError(t, box.rescue(t.Context()))
 			_, err = box.waiting(t.Context(), delivery.Filter{Limit: 1})
 			require.NoError(t, err)

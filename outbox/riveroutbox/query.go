@@ -185,7 +185,7 @@ func (o *Outbox) RedriveAll(ctx context.Context, s outbox.State) (int, error) {
 func (o *Outbox) redrive(ctx context.Context, condition string, args ...any) (int, error) {
 	tag, err := o.pool.Exec(ctx, o.statement(`
 		UPDATE {schema}.river_job
-		SET state = 'available', scheduled_at = {now}, finalized_at = NULL, attempt = 0, errors = NULL,
+		SET state = 'scheduled', scheduled_at = {now}, finalized_at = NULL, attempt = 0, errors = NULL,
 			metadata = metadata - 'output' - 'cancel_attempted_at'
 		WHERE queue = '`+queue+`' AND`+condition), append([]any{o.now()}, args...)...)
 	if err != nil {

@@ -101,7 +101,7 @@ func TestTidyByOptionsNow(t *testing.T) {
 	assert.Zero(t, s.ConfirmedByHour)
 	assert.Equal(t, "scheduled", one[string](t, pool, `SELECT state::text FROM {schema}.river_job WHERE id = 4`))
 	require.NoError(t, chores{box}.Tidy(ctx, now.Add(-60*day), now.Add(day)))
-	assert.Equal(t, "available", one[string](t, pool, `SELECT state::text FROM {schema}.river_job WHERE id = 4`))
+	assert.Equal(t, "scheduled", one[string](t, pool, `SELECT state::text FROM {schema}.river_job WHERE id = 4`))
 	assert.WithinDuration(t, now, one[time.Time](t, pool, `SELECT scheduled_at FROM {schema}.river_job WHERE id = 4`), time.Millisecond)
 }
 
@@ -118,8 +118,8 @@ func TestTidyInBatches(t *testing.T) {
 	exec(t, pool, many, "scheduled", nil)
 	exec(t, pool, many, "completed", time.Now().Add(-99*day))
 	require.NoError(t, chores{box}.Tidy(t.Context(), time.Now().Add(-60*day), time.Now().Add(-day)))
-	assert.Equal(t, 2100, one[int](t, pool, `SELECT count(*) FROM {schema}.river_job WHERE state = 'available' AND scheduled_at <= now()`))
-	assert.Zero(t, one[int](t, pool, `SELECT count(*) FROM {schema}.river_job WHERE state <> 'available'`))
+	assert.Equal(t, 2100, one[int](t, pool, `SELECT count(*) FROM {schema}.river_job WHERE state = 'scheduled' AND scheduled_at <= now()`))
+	assert.Zero(t, one[int](t, pool, `SELECT count(*) FROM {schema}.river_job WHERE state <> 'scheduled'`))
 }
 
 func TestConfirmedByHour(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -40,23 +41,56 @@ func (o *Outbox) upkeep(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if err := errors.Join(o.due(ctx), o.rescue(ctx)); err != nil && ctx.Err() == nil {
+		if err := errors.Join(o.sort(ctx), o.share(ctx), o.rescue(ctx)); err != nil && ctx.Err() == nil {
 			o.log.WarnContext(ctx, "the queue could not be kept up", slog.Any("error", err))
 		}
 	}
 }
 
 // waiting, and the states and times that follow, are what River's index for
-// fetching finds: it has the priority, which is 1 for all of ours, before the time.
-const waiting = ` queue = '` + queue + `' AND priority = 1 AND state IN `
+// fetching finds: it has the state, the queue and the priority before the time.
+const waiting = ` queue = '` + queue + `' AND priority IN (1, 2, 3, 4) AND state IN `
 
-// due makes available what is due. River fetches nothing else.
-func (o *Outbox) due(ctx context.Context) error {
+// sort puts those into their lane that are due, no longer fresh or too late. River
+// fetches nothing but what is available, by priority, which is the lane, and
+// then by time: that of enqueueing for fresh ones, and else that of the click, so
+// that what expires first comes first.
+func (o *Outbox) sort(ctx context.Context) error {
+	some := ` FROM {schema}.river_job WHERE queue = '` + queue + `' AND `
+	const most = ` LIMIT 1000 FOR UPDATE SKIP LOCKED)`
+	const fresh = `NOT (state = 'available' AND priority = 3) AND created_at > {now} - $2::interval`
 	_, err := bounded{o.pool}.Exec(ctx, o.statement(`
-		UPDATE {schema}.river_job SET state = 'available'
+		UPDATE {schema}.river_job SET state = 'available',
+			priority = CASE WHEN `+fresh+` THEN 2 WHEN {clicked} <= {now} - $3::interval THEN 4 ELSE 3 END,
+			scheduled_at = CASE WHEN `+fresh+` THEN least(created_at, {now}) ELSE {clicked} END
 		WHERE id IN (
-			SELECT id FROM {schema}.river_job WHERE`+waiting+`('retryable', 'scheduled') AND scheduled_at <= {now}
-			LIMIT 1000 FOR UPDATE SKIP LOCKED)`), o.now())
+			SELECT id FROM (SELECT id`+some+`priority IN (1, 2, 3, 4) AND state IN ('retryable', 'scheduled') AND scheduled_at <= {now}`+most+` AS due
+			UNION ALL SELECT id FROM (SELECT id`+some+`priority = 2 AND state = 'available' AND scheduled_at <= {now} - $2::interval`+most+` AS aged
+			UNION ALL SELECT id FROM (SELECT id`+some+`priority = 3 AND state = 'available' AND scheduled_at <= {now} - $3::interval`+most+` AS late)`),
+		o.now(), delivery.FreshFor, delivery.Lifetime)
+	return err
+}
+
+// share moves the head of the backlog ahead of fresh conversions when it is the
+// backlog's turn.
+func (o *Outbox) share(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, statementMax)
+	defer cancel()
+	first := func(what string, lane int) string {
+		return `(SELECT ` + what + ` FROM {schema}.river_job WHERE queue = '` + queue + `' AND state = 'available' AND priority = ` +
+			strconv.Itoa(lane) + ` ORDER BY scheduled_at LIMIT 1)`
+	}
+	var head *time.Time
+	var contended bool
+	err := o.pool.QueryRow(ctx, in(o.schema, `SELECT `+first("scheduled_at", delivery.LaneBacklog)+
+		`, EXISTS `+first("", delivery.LaneFresh)+` AND NOT EXISTS `+first("", delivery.LaneShare))).Scan(&head, &contended)
+	if err != nil || head == nil || !contended {
+		return err
+	}
+	if turn, err := o.policy.Share(ctx, head.Add(delivery.Lifetime)); err != nil || !turn {
+		return err
+	}
+	_, err = o.pool.Exec(ctx, in(o.schema, `UPDATE {schema}.river_job SET priority = 1 WHERE state = 'available' AND id = `+first("id", delivery.LaneBacklog)))
 	return err
 }
 
@@ -74,7 +108,7 @@ func (o *Outbox) rescue(ctx context.Context) error {
 		return true
 	})
 	_, err := bounded{o.pool}.Exec(ctx, o.statement(`
-		UPDATE {schema}.river_job SET state = 'available', scheduled_at = {now}, attempt = greatest(attempt - 1, 0)
+		UPDATE {schema}.river_job SET state = 'scheduled', scheduled_at = {now}, attempt = greatest(attempt - 1, 0)
 		WHERE id IN (
 			SELECT id FROM {schema}.river_job
 			WHERE queue = '`+queue+`' AND state = 'running' AND id <> ALL ($2::bigint[])
@@ -112,24 +146,24 @@ func (o *Outbox) probe(ctx, calls context.Context) {
 
 // waiting implements [delivery.Waiting].
 func (o *Outbox) waiting(ctx context.Context, f delivery.Filter) ([]outbox.Entry, error) {
-	order := ` ORDER BY scheduled_at`
+	order, lanes := ` ORDER BY priority, scheduled_at`, `{1,2,3,4}`
 	filter := ` AND ($1::text = '' OR args->>'offer' = $1::text) AND args->>'offer' <> ALL ($2::text[])`
 	if f.Newest {
-		order = ` ORDER BY scheduled_at DESC`
+		order, lanes = ` ORDER BY scheduled_at DESC`, `{2}`
 		filter += ` AND coalesce((metadata->'output'->>'attempts')::integer, 0) = 0`
 	}
 	ctx, cancel := context.WithTimeout(ctx, statementMax)
 	defer cancel()
 	return o.entries(ctx, ` id IN (
-		SELECT id FROM unnest('{available,retryable,scheduled}'::{schema}.river_job_state[]) AS s (state), LATERAL (
-			SELECT id FROM {schema}.river_job AS j WHERE j.state = s.state AND queue = '`+queue+`' AND priority = 1`+
+		SELECT id FROM unnest('{available,retryable,scheduled}'::{schema}.river_job_state[]) AS s (state), unnest('`+lanes+`'::smallint[]) AS l (lane), LATERAL (
+			SELECT id FROM {schema}.river_job AS j WHERE j.state = s.state AND queue = '`+queue+`' AND j.priority = l.lane`+
 		filter+order+` LIMIT $3::bigint) AS first)`+order+` LIMIT $3::bigint`, f.Offer, append([]string{}, f.Except...), f.Limit)
 }
 
 // wakeOffer makes due what waits of an offer.
 func (o *Outbox) wakeOffer(ctx context.Context, offer string) error {
 	return chores{o}.inBatches(ctx, `
-		UPDATE {schema}.river_job SET state = 'available', scheduled_at = {now}
+		UPDATE {schema}.river_job SET state = 'scheduled', scheduled_at = {now}
 		WHERE id IN (
 			SELECT id FROM {schema}.river_job WHERE`+waiting+`('retryable', 'scheduled') AND scheduled_at > {now} AND args->>'offer' = $3::text
 			LIMIT $2::bigint FOR UPDATE SKIP LOCKED)`, o.now(), offer)
@@ -150,7 +184,7 @@ func (s chores) Tidy(ctx context.Context, confirmedBefore, horizon time.Time) er
 		return err
 	}
 	return s.inBatches(ctx, `
-		UPDATE {schema}.river_job SET state = 'available', scheduled_at = {now}
+		UPDATE {schema}.river_job SET state = 'scheduled', scheduled_at = {now}
 		WHERE id IN (
 			SELECT id FROM {schema}.river_job WHERE`+waiting+`('available', 'retryable', 'scheduled') AND scheduled_at > greatest($3::timestamptz, {now})
 			LIMIT $2::bigint FOR UPDATE SKIP LOCKED)`, s.now(), horizon.UTC())

@@ -126,7 +126,11 @@ func (w *worker) Work(ctx context.Context, job *river.Job[conversion]) error {
 				return err
 			}
 		}
-		return river.JobSnooze(max(0, v.Entry.DueAt.Sub(o.policy.Now())))
+		pause := max(0, v.Entry.DueAt.Sub(o.policy.Now()))
+		if o.policy.Now().Sub(e.EnqueuedAt) > delivery.FreshFor {
+			pause = max(pause, soon+time.Millisecond) // River would leave it at the end of its lane
+		}
+		return river.JobSnooze(pause)
 	}
 	stored, err := o.record(ctx, v.Entry)
 	if err != nil {

@@ -139,8 +139,8 @@ func TestRescue(t *testing.T) {
 		t.Helper()
 		return one[string](t, pool, `SELECT state || ' ' || attempt FROM {schema}.river_job WHERE id = $1`, id(tracking))
 	}
-	assert.Equal(t, "available 0", state(gone), "no attempt of River's is lost")
-	assert.Equal(t, "available 0", state(ahead), "a wrong clock took it")
+	assert.Equal(t, "scheduled 0", state(gone), "no attempt of River's is lost")
+	assert.Equal(t, "scheduled 0", state(ahead), "a wrong clock took it")
 	assert.Equal(t, "running 1", state(alive))
 	assert.Equal(t, "running 1", state(mine), "this process works on it")
 

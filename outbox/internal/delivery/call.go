@@ -19,15 +19,15 @@ type call struct {
 	left  time.Duration
 	timer *time.Timer // runs while a request may be under way
 	since time.Time
-	paid  bool // the first request's slot is reserved
+	slot  reserved // of the first request, if it has one
 }
 
 type callKey struct{}
 
-// newCall starts a call. With paid its first request does not wait for a slot.
-func newCall(ctx context.Context, most time.Duration, paid bool) (*call, context.CancelFunc) {
+// newCall starts a call, whose first request has a slot if it is not zero.
+func newCall(ctx context.Context, most time.Duration, slot reserved) (*call, context.CancelFunc) {
 	outer, cancel := context.WithTimeout(ctx, most)
-	c := &call{Context: outer, done: make(chan struct{}), left: callMax, paid: paid}
+	c := &call{Context: outer, done: make(chan struct{}), left: callMax, slot: slot}
 	context.AfterFunc(outer, func() { c.end(outer.Err()) })
 	c.start()
 	return c, func() {
@@ -36,15 +36,16 @@ func newCall(ctx context.Context, most time.Duration, paid bool) (*call, context
 	}
 }
 
+// take returns the first request's slot, once.
+func (c *call) take() (slot reserved) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	slot, c.slot = c.slot, slot
+	return slot
+}
+
 // wait runs f, which waits for a slot, outside the time of the call.
 func (c *call) wait(f func() error) error {
-	c.mu.Lock()
-	paid := c.paid
-	c.paid = false
-	c.mu.Unlock()
-	if paid {
-		return nil
-	}
 	c.stop()
 	defer c.start()
 	return f()

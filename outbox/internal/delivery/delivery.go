@@ -111,11 +111,11 @@ type Verdict struct {
 func (p *Policy) Deliver(ctx context.Context, e outbox.Entry, probe *Probe) Verdict {
 	p.flying.Add(1)
 	defer p.flying.Add(-1)
-	leave, paid, v := p.admit(ctx, e, probe)
+	leave, slot, v := p.admit(ctx, e, probe)
 	if v != nil {
 		return *v
 	}
-	call, cancel := newCall(ctx, p.callMost(), paid)
+	call, cancel := newCall(ctx, p.callMost(), slot)
 	defer cancel()
 	yes, err := p.client.Conversions.Confirm(calls.WithDelivery(call, e.Tracking.Key()), e.Tracking)
 	if ctx.Err() != nil && sparkloop.Retryable(err) {
@@ -135,13 +135,13 @@ func (p *Policy) Deliver(ctx context.Context, e outbox.Entry, probe *Probe) Verd
 }
 
 // admit waits for a slot and lets the entry through, or returns the verdict on
-// an entry that is not sent now. paid says that a slot is reserved.
-func (p *Policy) admit(ctx context.Context, e outbox.Entry, probe *Probe) (leave pass, paid bool, v *Verdict) {
-	back := func(wait time.Duration) (pass, bool, *Verdict) {
+// an entry that is not sent now.
+func (p *Policy) admit(ctx context.Context, e outbox.Entry, probe *Probe) (leave pass, slot reserved, v *Verdict) {
+	back := func(wait time.Duration) (pass, reserved, *Verdict) {
 		v := p.giveBack(e, wait)
-		return pass{}, false, &v
+		return pass{}, reserved{}, &v
 	}
-	failed := func() (pass, bool, *Verdict) {
+	failed := func() (pass, reserved, *Verdict) {
 		if ctx.Err() != nil {
 			return back(0)
 		}
@@ -151,17 +151,16 @@ func (p *Policy) admit(ctx context.Context, e outbox.Entry, probe *Probe) (leave
 	if err != nil {
 		return failed()
 	}
-	var slot int64
 	for waited := p.limiter == nil; ; waited = true {
 		switch {
 		case probe != nil:
 		case p.gate.foreign(&s) || len(p.gate.holding(&s)) > 0:
 			p.unused(ctx, slot)
-			return pass{}, false, &Verdict{Entry: e} // it keeps its place in line; Plan says how long
+			return pass{}, reserved{}, &Verdict{Entry: e} // it keeps its place in line; Plan says how long
 		case s.Offers[e.Tracking.Offer] != nil:
 			p.unused(ctx, slot)
 			e.DueAt = now.Add(backoff(p.retry.max, p.retry.max, 0)) // or when the offer is woken
-			return pass{}, false, &Verdict{Entry: e}
+			return pass{}, reserved{}, &Verdict{Entry: e}
 		}
 		if waited {
 			break
@@ -176,7 +175,7 @@ func (p *Policy) admit(ctx context.Context, e outbox.Entry, probe *Probe) (leave
 		now = p.Now()
 	}
 	if probe == nil {
-		return pass{tidy: s.Rejected != nil}, slot != 0, nil
+		return pass{tidy: s.Rejected != nil}, slot, nil
 	}
 	leave, ok, err := p.gate.take(ctx, probe)
 	switch {
@@ -184,15 +183,15 @@ func (p *Policy) admit(ctx context.Context, e outbox.Entry, probe *Probe) (leave
 		return failed()
 	case !ok:
 		p.unused(ctx, slot)
-		return pass{}, false, &Verdict{Entry: e} // another process was faster
+		return pass{}, reserved{}, &Verdict{Entry: e} // another process was faster
 	}
-	return leave, slot != 0, nil
+	return leave, slot, nil
 }
 
 // unused gives a slot back that was taken in vain.
-func (p *Policy) unused(ctx context.Context, slot int64) {
-	if slot != 0 {
-		p.limiter.giveBack(ctx, slot)
+func (p *Policy) unused(ctx context.Context, slot reserved) {
+	if slot.slot != 0 {
+		p.limiter.giveBack(ctx, slot.slot)
 	}
 }
 

@@ -42,10 +42,13 @@ func newLimiter(row SharedState, requests int, window time.Duration) *limiter {
 }
 
 // Wait reserves a slot and returns at the slot's time. The first request of a
-// delivery has its slot already; the wait for a further one does not count as
-// time of the call.
+// delivery has its slot already, unless the call has waited for something else
+// meanwhile. The wait for a further one does not count as time of the call.
 func (l *limiter) Wait(ctx context.Context) error {
 	if c, ok := ctx.Value(callKey{}).(*call); ok {
+		if slot := c.take(); slot.slot != 0 && !slot.over(l.late) {
+			return nil
+		}
 		return c.wait(func() error { return l.direct(ctx) })
 	}
 	return l.direct(ctx)
@@ -59,14 +62,14 @@ func (l *limiter) direct(ctx context.Context) error {
 		if deadline, bounded := ctx.Deadline(); bounded {
 			most = time.Until(deadline)
 		}
-		slot, wait, err := l.reserve(ctx, most)
+		r, err := l.reserve(ctx, most)
 		if err != nil {
 			return err
 		}
-		if wait > most {
-			return fmt.Errorf("the next one is in %s: %w", wait.Round(time.Millisecond), context.DeadlineExceeded)
+		if r.wait > most {
+			return fmt.Errorf("the next one is in %s: %w", r.wait.Round(time.Millisecond), context.DeadlineExceeded)
 		}
-		if _, used, err := l.await(ctx, slot, wait); used || err != nil {
+		if _, used, err := l.await(ctx, r); used || err != nil {
 			return err
 		}
 	}
@@ -75,16 +78,16 @@ func (l *limiter) direct(ctx context.Context) error {
 // take waits for a slot for one delivery, for about slotMax, and returns the
 // shared state at the slot's time. If there is no slot by then, it returns how far
 // ahead the next one lies.
-func (l *limiter) take(ctx context.Context) (s state, slot int64, later time.Duration, err error) {
+func (l *limiter) take(ctx context.Context) (s state, r reserved, later time.Duration, err error) {
 	give := time.NewTimer(slotMax)
 	defer give.Stop()
 	began := time.Now()
 	select {
 	case l.turn <- struct{}{}:
 	case <-give.C:
-		return s, 0, near, nil
+		return s, r, near, nil
 	case <-ctx.Done():
-		return s, 0, 0, ctx.Err()
+		return s, r, 0, ctx.Err()
 	}
 	held := true
 	release := func() {
@@ -95,66 +98,74 @@ func (l *limiter) take(ctx context.Context) (s state, slot int64, later time.Dur
 	}
 	defer release()
 	for {
-		slot, wait, err := l.reserve(ctx, near)
+		r, err = l.reserve(ctx, near)
 		switch {
 		case err != nil:
-			return s, 0, 0, err
-		case wait <= near:
+			return s, r, 0, err
+		case r.wait <= near:
 			release() // the next one may reserve meanwhile
-			s, used, err := l.await(ctx, slot, wait)
+			s, used, err := l.await(ctx, r)
 			if used || err != nil {
-				return s, slot, 0, err
+				return s, r, 0, err
 			}
 			if time.Since(began) >= slotMax {
-				return s, 0, near, nil
+				return s, r, near, nil
 			}
 			select {
 			case l.turn <- struct{}{}:
 				held = true
 			case <-ctx.Done():
-				return s, 0, 0, ctx.Err()
+				return s, r, 0, ctx.Err()
 			}
 			continue
 		}
 		left := slotMax - time.Since(began)
 		if left <= 0 {
-			return s, 0, wait - near, nil
+			return s, r, r.wait - near, nil
 		}
-		if err := sleep(ctx, min(wait-near, left)); err != nil {
-			return s, 0, 0, err
+		if err := sleep(ctx, min(r.wait-near, left)); err != nil {
+			return s, r, 0, err
 		}
 	}
 }
 
+// reserved is a slot that is taken.
+type reserved struct {
+	slot int64         // in microseconds on the common clock
+	wait time.Duration // how far ahead it lay
+	at   time.Time     // then, on this process's clock
+}
+
+// over reports whether it is too late to use the slot: others count on its time.
+func (r reserved) over(late time.Duration) bool { return time.Since(r.at) > r.wait+late }
+
 // await returns at a reserved slot's time. used is false if the slot may not be
 // used any more.
-func (l *limiter) await(ctx context.Context, slot int64, wait time.Duration) (s state, used bool, err error) {
-	began := time.Now()
-	if err := sleep(ctx, wait); err != nil {
-		l.giveBack(ctx, slot)
+func (l *limiter) await(ctx context.Context, r reserved) (s state, used bool, err error) {
+	if err := sleep(ctx, r.wait-time.Since(r.at)); err != nil {
+		l.giveBack(ctx, r.slot)
 		return s, false, err
 	}
 	s, _, now, err := load(ctx, l.row)
 	if err != nil {
 		return s, false, err
 	}
-	if time.Since(began) > wait+l.late {
-		return s, false, nil // the process was suspended, and others count on this slot's time
+	if r.over(l.late) {
+		return s, false, nil // the process was suspended
 	}
 	held := s.Hold > now.UnixMicro() && s.Hold <= now.Add(holdMax+time.Second).UnixMicro() && !setAhead(&s, now)
 	return s, !held, nil // held: a 429 has come meanwhile
 }
 
-// reserve takes the next free slot if it is at most that far ahead, and returns
-// how far it is.
-func (l *limiter) reserve(ctx context.Context, most time.Duration) (slot int64, wait time.Duration, err error) {
+// reserve takes the next free slot if it is at most that far ahead.
+func (l *limiter) reserve(ctx context.Context, most time.Duration) (r reserved, err error) {
 	err = l.update(ctx, func(s *state, now time.Time) bool {
-		slot = l.next(s, now)
-		wait = time.Duration(slot-now.UnixMicro()) * time.Microsecond
-		s.Next, s.Set = slot+l.every.Microseconds(), now.UnixMicro()
-		return wait <= most
+		r.at, r.slot = time.Now(), l.next(s, now)
+		r.wait = time.Duration(r.slot-now.UnixMicro()) * time.Microsecond
+		s.Next, s.Set = r.slot+l.every.Microseconds(), now.UnixMicro()
+		return r.wait <= most
 	})
-	return slot, wait, err
+	return r, err
 }
 
 // update changes the shared state and notes what the clock showed.

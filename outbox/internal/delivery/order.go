@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"time"
 
 	"github.com/sparkloop-go/sparkloop/outbox"
@@ -27,11 +28,28 @@ const (
 
 // turns is how many turns there are for each one of the backlog: few if its head
 // is about to expire.
-func turns(head outbox.Entry, now time.Time) int {
-	if expires(head).Sub(now) < day {
+func turns(expires, now time.Time) int {
+	if expires.Sub(now) < day {
 		return 2
 	}
 	return 10
+}
+
+// Share reports whether it is the backlog's turn, where an engine cannot count
+// turns because another process takes the next one. expires is of its head.
+func (p *Policy) Share(ctx context.Context, expires time.Time) (yes bool, err error) {
+	if p.limiter == nil {
+		return true, nil
+	}
+	err = p.gate.update(ctx, func(s *state, now time.Time) bool {
+		next := time.Duration(turns(expires, now)) * p.limiter.every
+		wait := time.UnixMilli(s.Share).Sub(now)
+		if yes = wait <= 0 || wait > next+setBack; yes {
+			s.Share = now.Add(next).UnixMilli()
+		}
+		return yes
+	})
+	return yes, err
 }
 
 // Heads are the first conversions of the lanes, or nil.
@@ -40,7 +58,7 @@ type Heads struct{ Fresh, Backlog, Late *outbox.Entry }
 // Pick returns the conversion whose turn it is, or nil if all lanes are empty.
 func (h Heads) Pick(turn int, now time.Time) *outbox.Entry {
 	switch {
-	case h.Fresh != nil && h.Backlog != nil && turn%turns(*h.Backlog, now) == 0:
+	case h.Fresh != nil && h.Backlog != nil && turn%turns(expires(*h.Backlog), now) == 0:
 		return h.Backlog
 	case h.Fresh != nil:
 		return h.Fresh

@@ -42,6 +42,9 @@ type state struct {
 	// Swept is when the last complete sweep of the source began, in seconds.
 	Swept int64 `json:"swept,omitempty"`
 
+	// Share is when the next turn of the backlog is, in milliseconds.
+	Share int64 `json:"share,omitempty"`
+
 	// Clock is what the common clock showed lately, in milliseconds.
 	Clock int64 `json:"clock,omitempty"`
 }
