@@ -62,12 +62,12 @@ func answerStoredLater(w *world) {
 				once.Do(func() { assert.NoError(w.t, f.Begin(context.Background()), f.Name) })
 			}
 		})
-		before := p.stats().Confirmed
+		before, answers := p.stats().Confirmed, w.wire.answers(200)
 		ts := w.clicks(5)
 		for _, t := range ts {
 			p.Enqueue(w.ctx(), t) //nolint:errcheck // it may fail by now, and is repeated below
 		}
-		w.until("the answer is there", func() bool { return w.wire.answers(200) > 0 })
+		w.until("the answer is there", func() bool { return w.wire.answers(200) > answers })
 		w.never("it is confirmed", func() bool { return p.stats().Confirmed == before+len(ts) })
 		require.NoError(w.t, f.End(w.ctx()), f.Name)
 		w.until("it takes in again after: "+f.Name, func() bool { return p.Enqueue(w.ctx(), ts[0]) == nil })
