@@ -89,11 +89,11 @@ func BenchmarkEnqueueTx(b *testing.B) {
 	for _, size := range sizes {
 		b.Run(size.name, func(b *testing.B) {
 			q := filled(b, size.rows, size.pending)
-			_, err := q.pool.Exec(b.Context(), "CREATE TABLE orders (id bigserial PRIMARY KEY, tracking text)")
+			_, err := q.db.pool.Exec(b.Context(), "CREATE TABLE orders (id bigserial PRIMARY KEY, tracking text)")
 			require.NoError(b, err)
 			order := func(n int, enqueue bool) time.Duration {
 				began := time.Now()
-				tx, err := q.pool.Begin(b.Context())
+				tx, err := q.db.pool.Begin(b.Context())
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -129,7 +129,7 @@ func BenchmarkClaim(b *testing.B) {
 	for _, size := range sizes {
 		b.Run(size.name, func(b *testing.B) {
 			q := filled(b, size.rows, size.pending)
-			river := riverpgxv5.New(q.pool).GetExecutor()
+			river := riverpgxv5.New(q.db.pool).GetExecutor()
 			var claim, record []time.Duration
 			for n := 0; b.Loop(); n++ {
 				if size.rows == 0 {

@@ -4,13 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-)
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
-const insufficientPrivilege = "42501" // PostgreSQL's code
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
+)
 
 // table is one that we use, with the rights to it that we need.
 type table struct {
@@ -30,85 +35,164 @@ const (
 	function = "river_job_state_in_bitmask" // in the unique index. Everybody may call it, unless the database was hardened
 )
 
+const migrateHint = "run Migrate, or what MigrationSQL returns"
+
 // check finds out at Open whatever would have an order's EnqueueTx fail later.
-func check(ctx context.Context, pool *pgxpool.Pool, schema string) error {
+func (o *Outbox) check(ctx context.Context) error {
 	var role string
-	var readOnly, exists, usable bool
-	err := pool.QueryRow(ctx, `
-		SELECT current_user, current_setting('transaction_read_only')::boolean,
-			oid IS NOT NULL, coalesce(has_schema_privilege(oid, 'USAGE'), false)
-		FROM (SELECT) AS one LEFT JOIN pg_namespace ON nspname = $1::text`, schema).Scan(&role, &readOnly, &exists, &usable)
+	var exists, usable bool
+	err := o.db.scan(ctx, []any{&role, &exists, &usable}, `
+		SELECT current_user::text, oid IS NOT NULL, coalesce(has_schema_privilege(oid, 'USAGE'), false)
+		FROM (SELECT) AS one LEFT JOIN pg_namespace ON nspname = $1::text`, o.schema)
 	switch {
 	case err != nil:
 		return err
-	case readOnly:
-		return errors.New("the database takes no writes: it is a replica, or read-only by its settings")
 	case !exists:
-		return fmt.Errorf("there is no schema %q: run Migrate, or what MigrationSQL returns", schema)
-	case !usable:
-		return missing(schema, role, "USAGE ON SCHEMA {schema}")
+		return fmt.Errorf("there is no schema %q: %s", o.schema, migrateHint)
 	}
-	if err := checkTables(ctx, pool, schema, role); err != nil {
+	var lacking []string
+	if !usable {
+		lacking = append(lacking, "USAGE ON SCHEMA {schema}")
+	}
+	more, err := o.lacking(ctx)
+	if err != nil {
 		return err
 	}
-	return checkVersions(ctx, pool, schema)
+	if lacking = append(lacking, more...); len(lacking) > 0 {
+		for i, right := range lacking {
+			lacking[i] = in(o.schema, "GRANT "+right+" TO "+pgx.Identifier{role}.Sanitize())
+		}
+		noun := "a right"
+		if len(lacking) > 1 {
+			noun = "rights"
+		}
+		return fmt.Errorf("the role %q lacks %s: %s", role, noun, strings.Join(lacking, "; "))
+	}
+	if err := o.checkRows(ctx, role); err != nil {
+		return err
+	}
+	if err := o.checkVersions(ctx); err != nil {
+		return err
+	}
+	return o.rehearse(ctx)
 }
 
-func missing(schema, role, right string) error {
-	return fmt.Errorf("the role %q lacks a right: %s",
-		role, in(schema, "GRANT "+right+" TO "+pgx.Identifier{role}.Sanitize()))
-}
-
-func checkTables(ctx context.Context, pool *pgxpool.Pool, schema, role string) error {
+// lacking returns all rights to tables, the sequence and the function that the
+// role lacks.
+func (o *Outbox) lacking(ctx context.Context) (all []string, err error) {
 	for _, t := range tables {
 		var exists bool
-		var lacking []string
-		err := pool.QueryRow(ctx, `
+		var rights []string
+		err := o.db.scan(ctx, []any{&exists, &rights}, `
 			SELECT count(oid) > 0, coalesce(array_agg(r) FILTER (WHERE NOT has_table_privilege(oid, r)), '{}')
 			FROM unnest($3::text[]) AS r LEFT JOIN pg_class
 				ON relname = $2::text AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1::text)`,
-			schema, t.name, t.rights).Scan(&exists, &lacking)
+			o.schema, t.name, t.rights)
 		switch {
 		case err != nil:
-			return err
+			return nil, err
 		case !exists:
-			return fmt.Errorf("there is no table %s.%s: run Migrate, or what MigrationSQL returns", schema, t.name)
-		case len(lacking) > 0:
-			return missing(schema, role, strings.Join(lacking, ", ")+" ON {schema}."+t.name)
+			return nil, fmt.Errorf("there is no table %s.%s: %s", o.schema, t.name, migrateHint)
+		case len(rights) > 0:
+			all = append(all, strings.Join(rights, ", ")+" ON {schema}."+t.name)
 		}
 	}
 	var usable, callable bool // an early River lacks the function, which checkVersions tells
-	err := pool.QueryRow(ctx, `
-		SELECT has_sequence_privilege($1::text, 'USAGE'), coalesce(bool_and(has_function_privilege(oid, 'EXECUTE')), true)
-		FROM pg_proc WHERE proname = $2::text AND pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = $3::text)`,
-		in(schema, "{schema}."+sequence), function, schema).Scan(&usable, &callable)
+	err = o.db.scan(ctx, []any{&usable, &callable}, `
+		SELECT coalesce((SELECT has_sequence_privilege(c.oid, 'USAGE') FROM pg_class AS c
+				WHERE c.relname = $1::text AND c.relnamespace = n.oid), true),
+			coalesce((SELECT bool_and(has_function_privilege(p.oid, 'EXECUTE')) FROM pg_proc AS p
+				WHERE p.proname = $2::text AND p.pronamespace = n.oid), true)
+		FROM pg_namespace AS n WHERE n.nspname = $3::text`, sequence, function, o.schema)
+	if !usable {
+		all = append(all, "USAGE ON SEQUENCE {schema}."+sequence)
+	}
+	if !callable {
+		all = append(all, "EXECUTE ON FUNCTION {schema}."+function)
+	}
+	return all, err
+}
+
+// checkRows refuses row level security, which hides rows and rejects new ones.
+func (o *Outbox) checkRows(ctx context.Context, role string) error {
+	names := make([]string, len(tables))
+	for i, t := range tables {
+		names[i] = t.name
+	}
+	var hidden []string
+	err := o.db.scan(ctx, []any{&hidden}, `
+		SELECT coalesce(array_agg(relname::text ORDER BY relname), '{}') FROM pg_class
+		WHERE relname = ANY ($2::text[]) AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1::text)
+			AND row_security_active(oid)`, o.schema, names)
+	if err != nil || len(hidden) == 0 {
+		return err
+	}
+	for i, name := range hidden {
+		hidden[i] = in(o.schema, "ALTER TABLE {schema}."+name+" DISABLE ROW LEVEL SECURITY")
+	}
+	return fmt.Errorf("row level security applies to the role %q: %s; or ALTER ROLE %s BYPASSRLS",
+		role, strings.Join(hidden, "; "), pgx.Identifier{role}.Sanitize())
+}
+
+func (o *Outbox) checkVersions(ctx context.Context) error {
+	var river, version, minimum int
+	err := o.db.scan(ctx, []any{&river, &version, &minimum}, in(o.schema, `
+		SELECT coalesce((SELECT max(version) FROM {schema}.river_migration WHERE line = 'main'), 0), version, minimum
+		FROM {schema}.sparkloop_outbox`))
 	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return fmt.Errorf("%s.sparkloop_outbox is empty: drop it, and %s", o.schema, migrateHint)
 	case err != nil:
 		return err
-	case !usable:
-		return missing(schema, role, "USAGE ON SEQUENCE {schema}."+sequence)
-	case !callable:
-		return missing(schema, role, "EXECUTE ON FUNCTION {schema}."+function)
+	case minimum > schemaVersion:
+		return fmt.Errorf("the tables in schema %q are for programs of version %d and later, and this is %d: update the program", o.schema, minimum, schemaVersion)
+	case version < schemaVersion:
+		return fmt.Errorf("the tables in schema %q are of version %d, before %d: %s", o.schema, version, schemaVersion, migrateHint)
+	case river < riverVersion():
+		return fmt.Errorf("the tables of River in schema %q are of version %d, before %d: %s", o.schema, river, riverVersion(), migrateHint)
 	}
 	return nil
 }
 
-func checkVersions(ctx context.Context, pool *pgxpool.Pool, schema string) error {
-	var river, version, minimum int
-	err := pool.QueryRow(ctx, in(schema, `
-		SELECT coalesce((SELECT max(version) FROM {schema}.river_migration WHERE line = 'main'), 0), version, minimum
-		FROM {schema}.sparkloop_outbox`)).Scan(&river, &version, &minimum)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return fmt.Errorf("%s.sparkloop_outbox is empty: drop it, and run Migrate, or what MigrationSQL returns", schema)
-	case err != nil:
+// rehearse stores a conversion, reads it as River does, writes an answer, and
+// rolls all of that back. It finds what no list of settings and rights has: a
+// trigger, a constraint, a type that the pool's connections read in their own way.
+func (o *Outbox) rehearse(ctx context.Context) error {
+	err := o.rehearseOnce(ctx)
+	if code := sqlState(err); ctx.Err() == nil && code != "" && !permanent(err) && !strings.HasPrefix(code, "P0") {
+		return nil // a full disk, say: delivery begins when it is over
+	}
+	return err
+}
+
+func (o *Outbox) rehearseOnce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, statementMax)
+	defer cancel()
+	tx, err := o.db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
 		return err
-	case minimum > schemaVersion:
-		return fmt.Errorf("the tables in schema %q are for programs of version %d and later, and this is %d: update the program", schema, minimum, schemaVersion)
-	case version < schemaVersion:
-		return fmt.Errorf("the tables in schema %q are of version %d, before %d: run Migrate, or what MigrationSQL returns", schema, version, schemaVersion)
-	case river < riverVersion():
-		return fmt.Errorf("the tables of River in schema %q are of version %d, before %d: run Migrate, or what MigrationSQL returns", schema, river, riverVersion())
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // the pool closes a connection that is still in a transaction
+	// An ID of its own takes none from the sequence.
+	id := -1 - rand.Int64N(1<<53)
+	t := sparkloop.Tracking{Offer: "offer", Submission: fmt.Sprintf("rehearsal%d", id), CapturedAt: time.Unix(0, 0)}
+	numbered := strings.NewReplacer("(args,", "(id, args,", "VALUES (", fmt.Sprintf("VALUES (%d, ", id)).Replace(insert)
+	if _, err := o.insert(ctx, tx, numbered, t, "{}", delivery.LaneFresh); err != nil {
+		return fmt.Errorf("storing a conversion: %w", err)
+	}
+	job, err := riverpgxv5.New(o.db.pool).UnwrapExecutor(tx).JobGetByID(ctx, &riverdriver.JobGetByIDParams{ID: id, Schema: o.schema})
+	if err != nil {
+		return fmt.Errorf("reading a conversion: %w", err)
+	}
+	if string(job.UniqueKey) != t.Key() {
+		return errors.New("reading a conversion: the connections of the pool do not read bytea as it was written")
+	}
+	args, err := finishArgs(outbox.Entry{ID: id, Tracking: t, State: outbox.Dead, FinishedAt: time.Unix(0, 0)})
+	if err == nil {
+		_, err = tx.Exec(ctx, o.statement(finish), args...)
+	}
+	if err != nil {
+		return fmt.Errorf("writing an answer: %w", err)
 	}
 	return nil
 }

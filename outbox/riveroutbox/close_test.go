@@ -38,7 +38,7 @@ func TestCloseWaitsForWhatIsUnderWay(t *testing.T) {
 func isRunning(t *testing.T, box *Outbox) {
 	t.Helper()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
-		require.Equal(c, 1, one[int](c, box.pool, `SELECT count(*) FROM {schema}.river_job WHERE state = 'running'`))
+		require.Equal(c, 1, one[int](c, box.db.pool, `SELECT count(*) FROM {schema}.river_job WHERE state = 'running'`))
 	}, soonEnough, time.Millisecond)
 }
 

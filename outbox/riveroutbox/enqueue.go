@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox"
 	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
 )
 
@@ -21,6 +23,10 @@ const (
 
 	// sweptKey marks, in a job's metadata, that only the source brought it in.
 	sweptKey = "sparkloop_swept"
+
+	// sweepLockMax is how long a sweep waits for a caller's transaction that
+	// enqueues the same conversion.
+	sweepLockMax = time.Second
 )
 
 // known is when River's unique index finds a conversion by its key. All states
@@ -60,7 +66,7 @@ func (o *Outbox) now() *time.Time {
 
 // Enqueue implements [outbox.Queue].
 func (o *Outbox) Enqueue(ctx context.Context, t sparkloop.Tracking) error {
-	return o.enqueue(ctx, o.pool, t)
+	return o.enqueue(ctx, o.db.patient(ctx), t)
 }
 
 // EnqueueTx is Enqueue as a part of the caller's transaction: the conversion is
@@ -95,6 +101,50 @@ func (o *Outbox) EnqueueTx(ctx context.Context, tx pgx.Tx, t sparkloop.Tracking)
 	return o.enqueue(ctx, tx, t)
 }
 
+// EnqueueSQL is [Outbox.EnqueueTx] for a transaction of database/sql on the
+// same database: with pgx's stdlib or lib/pq, and with the libraries that
+// [outbox.Execer] names. The statement has no arguments and no placeholders.
+func (o *Outbox) EnqueueSQL(ctx context.Context, tx outbox.Execer, t sparkloop.Tracking) error {
+	if delivery.NoTx(tx) {
+		return errors.New("sparkloop outbox: enqueue: the transaction is nil")
+	}
+	return o.enqueue(ctx, sqlTx{tx}, t)
+}
+
+// sqlTx writes the arguments into the statement: bun passes none on to the
+// database, and each library has its own placeholders.
+type sqlTx struct{ outbox.Execer }
+
+func (tx sqlTx) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	var pairs []string
+	for i, arg := range args {
+		value := "NULL"
+		switch arg := arg.(type) {
+		case string:
+			value = literal(arg)
+		case int:
+			value = strconv.Itoa(arg)
+		case *time.Time:
+			if arg != nil {
+				value = literal(arg.Format(time.RFC3339Nano))
+			}
+		default:
+			return pgconn.CommandTag{}, fmt.Errorf("an argument of type %T", arg)
+		}
+		pairs = append(pairs, "$"+strconv.Itoa(i+1), value)
+	}
+	result, err := tx.ExecContext(ctx, strings.NewReplacer(pairs...).Replace(sql))
+	if err != nil {
+		return pgconn.CommandTag{}, err
+	}
+	n, err := result.RowsAffected()
+	return pgconn.NewCommandTag("INSERT 0 " + strconv.FormatInt(n, 10)), err
+}
+
+// literal quotes a text for SQL. Validated IDs hold no backslash and no
+// placeholder of any library.
+func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
+
 func (o *Outbox) enqueue(ctx context.Context, db execer, t sparkloop.Tracking) error {
 	if t.IsZero() {
 		return nil
@@ -115,6 +165,10 @@ type execer interface {
 
 // store returns 1 if the conversion is new, and 0 if it is known.
 func (o *Outbox) store(ctx context.Context, db execer, t sparkloop.Tracking, metadata string, lane int) (int, error) {
+	return o.insert(ctx, db, insert, t, metadata, lane)
+}
+
+func (o *Outbox) insert(ctx context.Context, db execer, statement string, t sparkloop.Tracking, metadata string, lane int) (int, error) {
 	if err := t.Validate(); err != nil {
 		return 0, err
 	}
@@ -126,7 +180,10 @@ func (o *Outbox) store(ctx context.Context, db execer, t sparkloop.Tracking, met
 	if lane == delivery.LaneBacklog && !t.CapturedAt.IsZero() {
 		rank = &t.CapturedAt
 	}
-	tag, err := db.Exec(ctx, o.statement(insert), o.now(), string(args), t.Key(), metadata, lane, rank)
+	tag, err := db.Exec(ctx, o.statement(statement), o.now(), string(args), t.Key(), metadata, lane, rank)
+	if sqlState(err) == lockNotAvailable {
+		err = fmt.Errorf("another transaction has enqueued this conversion and has neither committed nor rolled back: %w", err)
+	}
 	return int(tag.RowsAffected()), err
 }
 
@@ -138,31 +195,35 @@ func (s chores) Missing(ctx context.Context, ts []sparkloop.Tracking) ([]sparklo
 		keys[i] = t.Key()
 		byKey[keys[i]] = t
 	}
-	ctx, cancel := context.WithTimeout(ctx, statementMax)
-	defer cancel()
-	rows, err := s.pool.Query(ctx, s.statement(`
+	missing, err := collect(ctx, s.db, pgx.RowTo[string], s.statement(`
 		SELECT key FROM unnest($1::text[]) AS key
 		WHERE NOT EXISTS (SELECT FROM {schema}.river_job WHERE unique_key = convert_to(key, 'UTF8') AND`+known+`)`), keys)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (sparkloop.Tracking, error) {
-		var key string
-		err := row.Scan(&key)
-		return byKey[key], err
-	})
+	found := make([]sparkloop.Tracking, len(missing))
+	for i, key := range missing {
+		found[i] = byKey[key]
+	}
+	return found, nil
 }
 
 // Sweep is for the policy's sweep. It stores one at a time: a transaction with
 // several could meet a caller's that has the same ones in another order, and
-// PostgreSQL would end one of the two.
+// PostgreSQL would end one of the two. A conversion that a caller's open
+// transaction enqueues does not hold up the others.
 func (s chores) Sweep(ctx context.Context, ts []sparkloop.Tracking, lane int) (swept int, err error) {
+	var locked error
 	for _, t := range ts {
-		n, err := s.store(ctx, bounded{s.pool}, t, `{"`+sweptKey+`": true}`, lane)
-		if err != nil {
-			return swept, err
+		n, err := s.store(ctx, db{s.db.pool, sweepLockMax}, t, `{"`+sweptKey+`": true}`, lane)
+		switch swept += n; {
+		case sqlState(err) == lockNotAvailable:
+			if locked == nil {
+				locked = fmt.Errorf("%s: %w", t.Key(), err)
+			}
+		case err != nil:
+			return swept, fmt.Errorf("%s: %w", t.Key(), err)
 		}
-		swept += n
 	}
-	return swept, nil
+	return swept, locked
 }

@@ -21,7 +21,7 @@ func BenchmarkMemory(b *testing.B) {
 	debug.FreeOSMemory()
 	api := sparklooptest.NewServer(b, sparklooptest.WithRateLimit(0, 0))
 	api.Fail(sparklooptest.Status(200, `{"message":"Conversion tracked successfully"}`), -1)
-	q, err := Open(b.Context(), full.pool, api.Client(), quick())
+	q, err := Open(b.Context(), full.db.pool, api.Client(), quick())
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, q.Close(context.Background())) })
 	most := 0

@@ -51,7 +51,7 @@ func (o *Outbox) stats(ctx context.Context) (outbox.Stats, error) {
 	var s outbox.Stats
 	var oldest, died *time.Time
 	ours := ` FROM {schema}.river_job WHERE queue = '` + queue + `' AND`
-	err := o.pool.QueryRow(ctx, o.statement(`
+	err := o.db.scan(ctx, []any{&s.Time, &s.Pending, &s.Confirmed, &s.Swept, &oldest, &s.Dead, &s.Expired, &died}, o.statement(`
 		SELECT {now},
 			(SELECT count(*)`+ours+pending+`),
 			(SELECT count(*) FROM {schema}.river_job WHERE state = 'completed' AND finalized_at IS NOT NULL), -- River's index
@@ -59,27 +59,22 @@ func (o *Outbox) stats(ctx context.Context) (outbox.Stats, error) {
 			(SELECT min(created_at)`+ours+pending+`),
 			dead, expired, died
 		FROM (SELECT count(*) FILTER (WHERE NOT`+expired+`) AS dead, count(*) FILTER (WHERE`+expired+`) AS expired,
-			max(finalized_at) AS died`+ours+failed+`) AS ended`), o.now()).
-		Scan(&s.Time, &s.Pending, &s.Confirmed, &s.Swept, &oldest, &s.Dead, &s.Expired, &died)
+			max(finalized_at) AS died`+ours+failed+`) AS ended`), o.now())
 	if err != nil {
 		return s, err
 	}
 	s.Time, s.OldestPending, s.LastDied = s.Time.UTC(), utc(oldest), utc(died)
 
-	rows, err := o.pool.Query(ctx, o.statement(`
+	type hour struct{ Ago, N int }
+	hours, err := collect(ctx, o.db, pgx.RowToStructByPos[hour], o.statement(`
 		SELECT floor(extract(epoch FROM {now} - finalized_at) / 3600)::bigint AS ago, count(*)`+ours+` state = 'completed'
 			AND finalized_at > {now} - interval '24 hours' AND finalized_at <= {now}
 		GROUP BY ago`), s.Time)
 	if err != nil {
 		return s, err
 	}
-	var ago, n int
-	_, err = pgx.ForEachRow(rows, []any{&ago, &n}, func() error {
-		s.ConfirmedByHour[len(s.ConfirmedByHour)-1-ago] = n
-		return nil
-	})
-	if err != nil {
-		return s, err
+	for _, h := range hours {
+		s.ConfirmedByHour[len(s.ConfirmedByHour)-1-h.Ago] = h.N
 	}
 	return s, o.policy.Paused(ctx, &s)
 }
@@ -123,13 +118,9 @@ func (o *Outbox) Lookup(ctx context.Context, t sparkloop.Tracking) (outbox.Entry
 }
 
 func (o *Outbox) entries(ctx context.Context, condition string, args ...any) ([]outbox.Entry, error) {
-	rows, err := o.pool.Query(ctx, o.statement(`
+	return collect(ctx, o.db, scanEntry, o.statement(`
 		SELECT id, args::text, state::text, `+expired+`, coalesce(metadata->'output', '{}')::text, created_at, scheduled_at, finalized_at
 		FROM {schema}.river_job WHERE queue = '`+queue+`' AND`+condition), args...)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, scanEntry)
 }
 
 func scanEntry(row pgx.CollectableRow) (outbox.Entry, error) {
@@ -142,7 +133,7 @@ func scanEntry(row pgx.CollectableRow) (outbox.Entry, error) {
 	}
 	var out output
 	err := errors.Join(json.Unmarshal([]byte(args), &e.Tracking), json.Unmarshal([]byte(figures), &out))
-	e.Attempts, e.Reason = out.Attempts, out.Reason
+	e.Attempts, e.Reason = out.Attempts, out.reason()
 	if err != nil { // somebody changed it by hand, and must not hide the others
 		e.Reason = "the row cannot be read: " + err.Error()
 	}
@@ -183,7 +174,7 @@ func (o *Outbox) RedriveAll(ctx context.Context, s outbox.State) (int, error) {
 }
 
 func (o *Outbox) redrive(ctx context.Context, condition string, args ...any) (int, error) {
-	tag, err := o.pool.Exec(ctx, o.statement(`
+	tag, err := o.db.Exec(ctx, o.statement(`
 		UPDATE {schema}.river_job
 		SET state = 'scheduled', scheduled_at = {now}, finalized_at = NULL, attempt = 0, errors = NULL,
 			metadata = metadata - 'output' - 'cancel_attempted_at'

@@ -76,7 +76,7 @@ type Options struct {
 
 // Outbox is a queue of conversions in PostgreSQL. It is safe for concurrent use.
 type Outbox struct {
-	pool   *pgxpool.Pool
+	db     db
 	policy *delivery.Policy
 	o      outbox.Options
 	stub   func() time.Time // Options.Now as it was given: nil is the database's clock
@@ -122,7 +122,7 @@ func open(ctx context.Context, pool *pgxpool.Pool, c *sparkloop.Client, o Option
 		return nil, err
 	}
 	box := &Outbox{
-		pool:    pool,
+		db:      db{pool: pool},
 		o:       o.Options,
 		stub:    stub,
 		schema:  schema,
@@ -133,15 +133,18 @@ func open(ctx context.Context, pool *pgxpool.Pool, c *sparkloop.Client, o Option
 		relax:   func() {},
 	}
 	box.log = slog.New(newRiverLog(o.Logger.Handler(), box.closing))
-	if box.policy, err = delivery.New(c, box.o, newRow(pool, schema)); err != nil {
+	if box.policy, err = delivery.New(c, box.o, newRow(box.db, schema)); err != nil {
+		return nil, err
+	}
+	if err := box.checkSession(ctx); err != nil {
 		return nil, err
 	}
 	if !o.NoMigrate {
-		if err := migrate(ctx, pool, schema); err != nil {
+		if err := migrate(ctx, box.db, schema); err != nil {
 			return nil, err
 		}
 	}
-	if err := check(ctx, pool, schema); err != nil {
+	if err := box.check(ctx); err != nil {
 		return nil, err
 	}
 	if o.Workers < 0 {

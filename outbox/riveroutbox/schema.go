@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -23,6 +24,10 @@ const (
 	// program that can work with it. Changes only add, so the latter stays.
 	schemaVersion  = 1
 	minimumVersion = 1
+
+	// migrateMax bounds a migration whose context has no deadline: it may have
+	// to wait for another one, or to make an index.
+	migrateMax = 5 * time.Minute
 )
 
 // schemaName is what needs no quotes anywhere. River puts the name in front of
@@ -59,15 +64,20 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, schema string) error {
 	if pool == nil {
 		return errors.New("sparkloop outbox: the pool is nil")
 	}
-	if err := migrate(ctx, pool, schema); err != nil {
+	if err := migrate(ctx, db{pool: pool}, schema); err != nil {
 		return fmt.Errorf("sparkloop outbox: %w", err)
 	}
 	return nil
 }
 
-func migrate(ctx context.Context, pool *pgxpool.Pool, schema string) error {
+func migrate(ctx context.Context, d db, schema string) error {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, migrateMax)
+		defer cancel()
+	}
 	for _, step := range steps(schema) {
-		_, err := pool.Exec(ctx, step)
+		_, err := d.Exec(ctx, step)
 		if err == nil {
 			continue
 		}
@@ -95,7 +105,7 @@ func MigrationSQL(schema string) string {
 	}
 	var b strings.Builder
 	for _, step := range steps(schema) {
-		b.WriteString("BEGIN;\n" + step + ";\nCOMMIT;\n\n")
+		b.WriteString("BEGIN ISOLATION LEVEL READ COMMITTED;\n" + step + ";\nCOMMIT;\n\n")
 	}
 	b.WriteString("-- What the role of the application needs:\n")
 	for _, grant := range grants(schema) {

@@ -7,26 +7,9 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/sparkloop-go/sparkloop/outbox"
 	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
 )
-
-// statementMax bounds each statement that runs in the background or in a worker:
-// on a connection that died without a word it would wait for ever, and all that
-// comes after it. River has the same bound for its own.
-const statementMax = 10 * time.Second
-
-// bounded is the pool with that bound.
-type bounded struct{ pool *pgxpool.Pool }
-
-func (b bounded) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	ctx, cancel := context.WithTimeout(ctx, statementMax)
-	defer cancel()
-	return b.pool.Exec(ctx, sql, args...)
-}
 
 // upkeep does what River's leader does in other programs. That one comes up to
 // 15 s after another was killed, looks for jobs of dead processes every 30 s and
@@ -59,7 +42,7 @@ func (o *Outbox) sort(ctx context.Context) error {
 	some := ` FROM {schema}.river_job WHERE queue = '` + queue + `' AND `
 	const most = ` LIMIT 1000 FOR UPDATE SKIP LOCKED)`
 	const fresh = `NOT (state = 'available' AND priority = 3) AND created_at > {now} - $2::interval`
-	_, err := bounded{o.pool}.Exec(ctx, o.statement(`
+	_, err := o.db.Exec(ctx, o.statement(`
 		UPDATE {schema}.river_job SET state = 'available',
 			priority = CASE WHEN `+fresh+` THEN 2 WHEN {clicked} <= {now} - $3::interval THEN 4 ELSE 3 END,
 			scheduled_at = CASE WHEN `+fresh+` THEN least(created_at, {now}) ELSE {clicked} END
@@ -74,23 +57,21 @@ func (o *Outbox) sort(ctx context.Context) error {
 // share moves the head of the backlog ahead of fresh conversions when it is the
 // backlog's turn.
 func (o *Outbox) share(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, statementMax)
-	defer cancel()
 	first := func(what string, lane int) string {
 		return `(SELECT ` + what + ` FROM {schema}.river_job WHERE queue = '` + queue + `' AND state = 'available' AND priority = ` +
 			strconv.Itoa(lane) + ` ORDER BY scheduled_at LIMIT 1)`
 	}
 	var head *time.Time
 	var contended bool
-	err := o.pool.QueryRow(ctx, in(o.schema, `SELECT `+first("scheduled_at", delivery.LaneBacklog)+
-		`, EXISTS `+first("", delivery.LaneFresh)+` AND NOT EXISTS `+first("", delivery.LaneShare))).Scan(&head, &contended)
+	err := o.db.scan(ctx, []any{&head, &contended}, in(o.schema, `SELECT `+first("scheduled_at", delivery.LaneBacklog)+
+		`, EXISTS `+first("", delivery.LaneFresh)+` AND NOT EXISTS `+first("", delivery.LaneShare)))
 	if err != nil || head == nil || !contended {
 		return err
 	}
 	if turn, err := o.policy.Share(ctx, head.Add(delivery.Lifetime)); err != nil || !turn {
 		return err
 	}
-	_, err = o.pool.Exec(ctx, in(o.schema, `UPDATE {schema}.river_job SET priority = 1 WHERE state = 'available' AND id = `+first("id", delivery.LaneBacklog)))
+	_, err = o.db.Exec(ctx, in(o.schema, `UPDATE {schema}.river_job SET priority = 1 WHERE state = 'available' AND id = `+first("id", delivery.LaneBacklog)))
 	return err
 }
 
@@ -107,7 +88,7 @@ func (o *Outbox) rescue(ctx context.Context) error {
 		}
 		return true
 	})
-	_, err := bounded{o.pool}.Exec(ctx, o.statement(`
+	_, err := o.db.Exec(ctx, o.statement(`
 		UPDATE {schema}.river_job SET state = 'scheduled', scheduled_at = {now}, attempt = greatest(attempt - 1, 0)
 		WHERE id IN (
 			SELECT id FROM {schema}.river_job
@@ -132,7 +113,7 @@ func (o *Outbox) probe(ctx, calls context.Context) {
 			continue // upkeep and the workers notice a database that is away
 		}
 		e := plan.Probe.Entry
-		tag, err := bounded{o.pool}.Exec(ctx, o.statement(`
+		tag, err := o.db.Exec(ctx, o.statement(`
 			UPDATE {schema}.river_job SET state = 'running', attempted_at = {now}, attempt = attempt + 1
 			WHERE id = $2::bigint AND`+waiting+`('available', 'retryable', 'scheduled')`), o.now(), e.ID)
 		if err == nil && tag.RowsAffected() > 0 {
@@ -152,8 +133,6 @@ func (o *Outbox) waiting(ctx context.Context, f delivery.Filter) ([]outbox.Entry
 		order, lanes = ` ORDER BY scheduled_at DESC`, `{2}`
 		filter += ` AND coalesce((metadata->'output'->>'attempts')::integer, 0) = 0`
 	}
-	ctx, cancel := context.WithTimeout(ctx, statementMax)
-	defer cancel()
 	return o.entries(ctx, ` id IN (
 		SELECT id FROM unnest('{available,retryable,scheduled}'::{schema}.river_job_state[]) AS s (state), unnest('`+lanes+`'::smallint[]) AS l (lane), LATERAL (
 			SELECT id FROM {schema}.river_job AS j WHERE j.state = s.state AND queue = '`+queue+`' AND j.priority = l.lane`+
@@ -196,7 +175,7 @@ func (s chores) inBatches(ctx context.Context, statement string, first any, rest
 	const batch = 1000
 	args := append([]any{first, batch}, rest...)
 	for {
-		tag, err := bounded{s.pool}.Exec(ctx, s.statement(statement), args...)
+		tag, err := s.db.Exec(ctx, s.statement(statement), args...)
 		if err != nil || tag.RowsAffected() < batch {
 			return err
 		}

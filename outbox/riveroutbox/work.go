@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"log/slog"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,6 +23,8 @@ const (
 	storeMax = 10 * time.Second // how long it tries to write down an answer
 	// written is when River has surely written down what a worker returned.
 	written = 5 * time.Second
+	// unstorable is the pause after an answer that the database rejects.
+	unstorable = 5 * time.Minute
 	// soon is how far ahead River lets a job be available that is not due yet.
 	soon = 5 * time.Second
 )
@@ -37,12 +39,27 @@ type output struct {
 	State    outbox.State `json:"state,omitempty"` // of one that is dead or expired
 	Attempts int          `json:"attempts"`
 	Reason   string       `json:"reason,omitempty"`
+
+	// Quoted marks a Reason in Go's syntax and in ASCII: the database's
+	// encoding may lack a character, and jsonb takes no NUL.
+	Quoted bool `json:"quoted,omitempty"`
+}
+
+// reason is the Reason in plain text.
+func (out output) reason() string {
+	if text, err := strconv.Unquote(out.Reason); out.Quoted && err == nil {
+		return text
+	}
+	return out.Reason
 }
 
 func outputOf(e outbox.Entry) output {
 	out := output{
 		Attempts: e.Attempts,
-		Reason:   strings.ReplaceAll(e.Reason, "\x00", ""), // which jsonb does not take
+		Reason:   e.Reason,
+	}
+	if quoted := strconv.QuoteToASCII(e.Reason); quoted != `"`+e.Reason+`"` {
+		out.Reason, out.Quoted = quoted, true
 	}
 	if e.State != outbox.Pending {
 		out.State = e.State
@@ -72,7 +89,7 @@ func (o *Outbox) newRiver(pollOnly bool) (*river.Client[pgx.Tx], error) {
 		Logger:                 o.log,
 	}
 	config.Test.Time = clock{o}
-	return river.NewClient(riverpgxv5.New(o.pool), config)
+	return river.NewClient(riverpgxv5.New(o.db.pool), config)
 }
 
 // jobMax is what a worker takes at most for a job.
@@ -133,6 +150,9 @@ func (w *worker) Work(ctx context.Context, job *river.Job[conversion]) error {
 		return river.JobSnooze(pause)
 	}
 	stored, err := o.record(ctx, v.Entry)
+	if permanent(err) {
+		return river.JobSnooze(min(o.o.RetryMax, unstorable))
+	}
 	if err != nil {
 		return river.JobSnooze(time.Second)
 	}
@@ -148,7 +168,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[conversion]) error {
 // and the job is running again.
 func (o *Outbox) hold(ctx context.Context, e outbox.Entry) (again bool) {
 	move := func(from, to, set string, at time.Time) bool {
-		tag, err := bounded{o.pool}.Exec(context.WithoutCancel(ctx), in(o.schema, `
+		tag, err := o.db.Exec(context.WithoutCancel(ctx), in(o.schema, `
 			UPDATE {schema}.river_job SET state = '`+to+`', `+set+` WHERE id = $1::bigint AND state = '`+from+`'`), e.ID, at.UTC())
 		return err == nil && tag.RowsAffected() > 0
 	}
@@ -169,9 +189,7 @@ func (o *Outbox) hold(ctx context.Context, e outbox.Entry) (again bool) {
 	// Whoever probes with it now must not be disturbed.
 	o.wait(ctx, o.policy.Lease(), func() bool {
 		var running bool
-		ctx, cancel := context.WithTimeout(ctx, statementMax)
-		defer cancel()
-		err := o.pool.QueryRow(ctx, in(o.schema, `SELECT state = 'running' FROM {schema}.river_job WHERE id = $1::bigint`), e.ID).Scan(&running)
+		err := o.db.scan(ctx, []any{&running}, in(o.schema, `SELECT state = 'running' FROM {schema}.river_job WHERE id = $1::bigint`), e.ID)
 		return err == nil && running
 	})
 	return false
@@ -238,7 +256,7 @@ func entryOf(job *river.Job[conversion]) (e outbox.Entry, err error) {
 		Tracking:   job.Args.Tracking,
 		State:      outbox.Pending,
 		Attempts:   out.Output.Attempts,
-		Reason:     out.Output.Reason,
+		Reason:     out.Output.reason(),
 		EnqueuedAt: job.CreatedAt.UTC(),
 		DueAt:      job.ScheduledAt.UTC(),
 	}, nil
@@ -247,8 +265,8 @@ func entryOf(job *river.Job[conversion]) (e outbox.Entry, err error) {
 // record writes down what a running job becomes, and tries for storeMax. It
 // reports whether the row changed.
 func (o *Outbox) record(ctx context.Context, e outbox.Entry) (stored bool, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeMax)
-	defer cancel()
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), storeMax)
+	defer stop()
 	write := o.finish
 	if e.State == outbox.Pending {
 		write = o.retry
@@ -256,6 +274,9 @@ func (o *Outbox) record(ctx context.Context, e outbox.Entry) (stored bool, err e
 	for {
 		if stored, err = write(ctx, e); err == nil {
 			return stored, nil
+		}
+		if permanent(err) {
+			stop() // another try would fail too
 		}
 		select {
 		case <-ctx.Done():
@@ -273,7 +294,7 @@ func (o *Outbox) retry(ctx context.Context, e outbox.Entry) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	tag, err := bounded{o.pool}.Exec(ctx, o.statement(`
+	tag, err := o.db.Exec(ctx, o.statement(`
 		UPDATE {schema}.river_job
 		SET state = CASE WHEN $3::timestamptz <= {now} THEN 'available' ELSE 'retryable' END::{schema}.river_job_state,
 			scheduled_at = $3::timestamptz, attempt = greatest(attempt - 1, 0),
@@ -282,26 +303,32 @@ func (o *Outbox) retry(ctx context.Context, e outbox.Entry) (bool, error) {
 	return tag.RowsAffected() > 0, err
 }
 
-// finish writes an answer down and reports whether this process was the first. A
-// yes goes over everything and a no over what is open, whoever works on it by
-// now. Where the same stands there already, an earlier try got through and only
-// its result was lost.
-func (o *Outbox) finish(ctx context.Context, e outbox.Entry) (bool, error) {
+// finish writes an answer down. A yes goes over everything and a no over what is
+// open, whoever works on it by now. Where the same stands there already, an
+// earlier try got through and only its result was lost.
+const finish = `
+	UPDATE {schema}.river_job
+	SET state = $2::text::{schema}.river_job_state, finalized_at = $3::timestamptz,
+		metadata = metadata || jsonb_build_object('output', $4::text::jsonb)
+	WHERE id = $1::bigint AND unique_key = convert_to($5::text, 'UTF8') AND (finalized_at IS NULL
+		OR state <> 'completed' AND $2::text = 'completed'
+		OR state = $2::text::{schema}.river_job_state AND finalized_at = $3::timestamptz)`
+
+func finishArgs(e outbox.Entry) ([]any, error) {
 	out, err := json.Marshal(outputOf(e))
-	if err != nil {
-		return false, err
-	}
 	final := rivertype.JobStateCancelled
 	if e.State == outbox.Confirmed {
 		final = rivertype.JobStateCompleted
 	}
-	tag, err := bounded{o.pool}.Exec(ctx, o.statement(`
-		UPDATE {schema}.river_job
-		SET state = $2::text::{schema}.river_job_state, finalized_at = $3::timestamptz,
-			metadata = metadata || jsonb_build_object('output', $4::text::jsonb)
-		WHERE id = $1::bigint AND unique_key = convert_to($5::text, 'UTF8') AND (finalized_at IS NULL
-			OR state <> 'completed' AND $2::text = 'completed'
-			OR state = $2::text::{schema}.river_job_state AND finalized_at = $3::timestamptz)`),
-		e.ID, string(final), e.FinishedAt.UTC().Truncate(time.Microsecond), string(out), e.Tracking.Key())
+	return []any{e.ID, string(final), e.FinishedAt.UTC().Truncate(time.Microsecond), string(out), e.Tracking.Key()}, err
+}
+
+// finish reports whether this process was the first.
+func (o *Outbox) finish(ctx context.Context, e outbox.Entry) (bool, error) {
+	args, err := finishArgs(e)
+	if err != nil {
+		return false, err
+	}
+	tag, err := o.db.Exec(ctx, o.statement(finish), args...)
 	return tag.RowsAffected() > 0, err
 }

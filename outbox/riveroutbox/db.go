@@ -1,0 +1,174 @@
+package riveroutbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// statementMax bounds each statement whose context has no deadline. Without a
+// bound, a statement on a connection that died silently waits forever.
+const statementMax = 10 * time.Second
+
+// SQLSTATE codes that PostgreSQL returns.
+const (
+	insufficientPrivilege = "42501"
+	readOnlyTransaction   = "25006"
+	serializationFailure  = "40001"
+	deadlockDetected      = "40P01"
+	lockNotAvailable      = "55P03"
+)
+
+// db runs the outbox's own statements on the caller's pool. Each one is a
+// transaction at READ COMMITTED, whatever the default level of the database or the
+// role is, and takes one round trip. PostgreSQL's serialization failures
+// and deadlocks are retried.
+type db struct {
+	pool *pgxpool.Pool
+	lock time.Duration // how long a statement may wait for a lock; 0: as long as the session allows
+}
+
+// patient has a statement wait for a lock a little less long than for the
+// database, so that the error names the lock.
+func (d db) patient(ctx context.Context) db {
+	left := statementMax
+	if deadline, bounded := ctx.Deadline(); bounded {
+		left = time.Until(deadline)
+	}
+	d.lock = max(left*4/5, time.Millisecond)
+	return d
+}
+
+// Exec runs a statement.
+func (d db) Exec(ctx context.Context, sql string, args ...any) (tag pgconn.CommandTag, err error) {
+	err = d.run(ctx, func(r pgx.BatchResults) (err error) {
+		tag, err = r.Exec()
+		return err
+	}, sql, args)
+	return tag, err
+}
+
+// scan runs a statement that returns one row.
+func (d db) scan(ctx context.Context, dest []any, sql string, args ...any) error {
+	return d.run(ctx, func(r pgx.BatchResults) error { return r.QueryRow().Scan(dest...) }, sql, args)
+}
+
+// collect runs a statement and returns its rows.
+func collect[T any](ctx context.Context, d db, row pgx.RowToFunc[T], sql string, args ...any) (all []T, err error) {
+	err = d.run(ctx, func(r pgx.BatchResults) error {
+		rows, err := r.Query()
+		if err != nil {
+			return err
+		}
+		all, err = pgx.CollectRows(rows, row)
+		return err
+	}, sql, args)
+	return all, err
+}
+
+// run runs a statement until it succeeds, fails for good, or ctx ends.
+func (d db) run(ctx context.Context, read func(pgx.BatchResults) error, sql string, args []any) error {
+	parent := ctx
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, statementMax)
+		defer cancel()
+	}
+	for stale, n := 0, 1; ; n++ {
+		err := d.once(ctx, read, sql, args)
+		switch code := sqlState(err); {
+		case err == nil:
+			if stale > 0 { // a failover: the other idle connections may lead to the old primary too
+				d.pool.Reset()
+			}
+			return nil
+		case ctx.Err() != nil && parent.Err() == nil:
+			return fmt.Errorf("the database did not answer within %s: %w", statementMax, err)
+		case code == readOnlyTransaction && stale < 3:
+			stale++
+		case code != serializationFailure && code != deadlockDetected:
+			return err
+		}
+		select {
+		case <-time.After(rand.N(time.Duration(min(n, 20)) * 5 * time.Millisecond)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// once sends the whole transaction at once.
+func (d db) once(ctx context.Context, read func(pgx.BatchResults) error, sql string, args []any) error {
+	conn, err := d.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	batch := &pgx.Batch{}
+	batch.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
+	if d.lock > 0 {
+		batch.Queue("SELECT set_config('lock_timeout', $1::text, true)", strconv.FormatInt(d.lock.Milliseconds(), 10))
+	}
+	batch.Queue(sql, args...)
+	batch.Queue("COMMIT")
+	r := conn.SendBatch(ctx, batch)
+	err = func() error {
+		for range batch.Len() - 2 {
+			if _, err := r.Exec(); err != nil {
+				return err
+			}
+		}
+		if err := read(r); err != nil {
+			return err
+		}
+		_, err := r.Exec()
+		return err
+	}()
+	if closing := r.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
+		leave(ctx, conn.Conn(), err)
+	}
+	return err
+}
+
+// leave makes a connection usable again after an error, or closes it. One that
+// cannot write leads to a server that is no longer the primary.
+func leave(ctx context.Context, conn *pgx.Conn, err error) {
+	if conn.IsClosed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if sqlState(err) == readOnlyTransaction {
+		conn.Close(ctx) //nolint:errcheck // the pool opens another one
+	} else if conn.PgConn().TxStatus() != 'I' {
+		conn.Exec(ctx, "ROLLBACK") //nolint:errcheck // the pool closes a connection that is still in a transaction
+	}
+}
+
+// sqlState returns PostgreSQL's code for an error, or "".
+func sqlState(err error) string {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) {
+		return refused.Code
+	}
+	return ""
+}
+
+// permanent reports whether PostgreSQL rejects a statement for what it says:
+// its values (class 22), a constraint (23), or a missing right, table or column (42).
+func permanent(err error) bool {
+	code := sqlState(err)
+	return slices.ContainsFunc([]string{"22", "23", "42"}, func(class string) bool { return strings.HasPrefix(code, class) })
+}
