@@ -68,6 +68,7 @@ func decide(e outbox.Entry, a answer, now time.Time, pause time.Duration) outbox
 		e.Reason = a.err.Error()
 		e.State = afterFailure(e, a, now)
 	}
+	e.Reason = plain(e.Reason)
 	if e.State == outbox.Pending {
 		e.DueAt = now.Add(pause)
 	} else {

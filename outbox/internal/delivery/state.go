@@ -96,7 +96,7 @@ func update(ctx context.Context, r SharedState, change func(s *state, now time.T
 		if err != nil {
 			return &stateError{fmt.Errorf("cannot be written: %w", err)}
 		}
-		switch swapped, err := r.Swap(ctx, revision, string(text)); {
+		switch swapped, err := r.Swap(ctx, revision, ascii(text)); {
 		case err != nil:
 			return &stateError{err}
 		case swapped:
