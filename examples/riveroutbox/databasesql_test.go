@@ -17,12 +17,11 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// openForSQL opens the queue of a program that uses database/sql, or what stands
-// on it: GORM, sqlx, ent. There is no EnqueueTx for their transactions. The
-// order's row has the tracking; Enqueue comes after the commit, and Source is for
-// the crash in between.
+// openForSQL opens the queue of a program that uses database/sql, or a library
+// on top of it: GORM, sqlx, ent, bun. Source finds orders whose handler forgot to
+// enqueue.
 func openForSQL(ctx context.Context, pool *pgxpool.Pool, client *sparkloop.Client, o outbox.Options) (*sql.DB, *riveroutbox.Outbox, error) {
-	db := stdlib.OpenDBFromPool(pool) // give this one to the ORM: both share the connections
+	db := stdlib.OpenDBFromPool(pool) // shares the queue's connections; lib/pq works too
 	o.Source = func(ctx context.Context, since time.Time) ([]sparkloop.Tracking, error) {
 		return trackingsOf(ctx, db, since)
 	}
@@ -46,8 +45,8 @@ func trackingsOf(ctx context.Context, db *sql.DB, since time.Time) (all []sparkl
 	return all, rows.Err()
 }
 
-// placeBySQL is the purchase: commit, then enqueue.
-func placeBySQL(ctx context.Context, db *sql.DB, queue outbox.Queue, tracking sparkloop.Tracking) error {
+// placeBySQL stores the order and its conversion in one transaction.
+func placeBySQL(ctx context.Context, db *sql.DB, queue *riveroutbox.Outbox, tracking sparkloop.Tracking) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -56,10 +55,10 @@ func placeBySQL(ctx context.Context, db *sql.DB, queue outbox.Queue, tracking sp
 	if _, err := tx.ExecContext(ctx, `INSERT INTO orders (tracking) VALUES ($1)`, tracking); err != nil {
 		return err
 	}
-	if err := tx.Commit(); err != nil {
+	if err := queue.EnqueueSQL(ctx, tx, tracking); err != nil {
 		return err
 	}
-	return queue.Enqueue(ctx, tracking)
+	return tx.Commit()
 }
 
 func TestDatabaseSQL(t *testing.T) {
@@ -69,7 +68,7 @@ func TestDatabaseSQL(t *testing.T) {
 	require.NoError(t, err)
 	api := sparklooptest.NewServer(t)
 	_, enqueued := api.Click("", "")
-	_, missed := api.Click("", "") // its process died after the commit
+	_, missed := api.Click("", "") // its handler forgot
 	_, err = pool.Exec(t.Context(), `INSERT INTO orders (tracking) VALUES ($1), (NULL)`, missed)
 	require.NoError(t, err)
 

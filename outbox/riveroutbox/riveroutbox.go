@@ -38,9 +38,8 @@
 //
 // # Without pgx
 //
-// EnqueueTx takes pgx's transactions alone, so it is not for GORM, ent, sqlx or
-// whatever else has a *sql.Tx. Write the tracking into the order's row there, call
-// Enqueue after the commit, and let [outbox.Options.Source] find what that missed.
+// [Outbox.EnqueueSQL] takes a transaction of database/sql, GORM, ent, sqlx or bun on
+// the same database. The queue itself needs a pgx pool.
 package riveroutbox
 
 import (
