@@ -510,25 +510,3 @@ func TestAMistakeFailsTheTest(t *testing.T) {
 	assert.Empty(t, redirect)
 	assert.Zero(t, tr)
 }
-
-func Example() {
-	api, err := sparklooptest.Start()
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer api.Close()
-	client := api.Client()
-
-	redirect, tracking := api.Click("", "https://shop.example/signup?utm_source=news")
-	fmt.Println(strings.ReplaceAll(redirect, tracking.Submission, "submission_..."))
-
-	api.Fail(sparklooptest.LostAnswer(), 1)
-	confirmation, err := client.Conversions.Confirm(context.Background(), tracking)
-	fmt.Println(confirmation.AlreadyConfirmed, err)
-	fmt.Println(api.Confirmed(tracking), len(api.Requests()))
-	// Output:
-	// https://shop.example/signup?utm_source=news&submission=submission_...&offer=offer_1234abcd
-	// true <nil>
-	// true 2
-}

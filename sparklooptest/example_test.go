@@ -1,0 +1,115 @@
+package sparklooptest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/sparklooptest"
+)
+
+// A click, and its confirmation. In a test, NewServer(t) closes the server and
+// reports mistakes.
+func Example() {
+	api := sparklooptest.New()
+	defer api.Close()
+
+	landing, tracking := api.Click("", "https://shop.example/welcome?utm_source=news")
+	fmt.Println(strings.ReplaceAll(landing, tracking.Submission, "submission_..."))
+
+	_, err := api.Client().Conversions.Confirm(context.Background(), tracking)
+	fmt.Println(api.Confirmed(tracking), err)
+	// Output:
+	// https://shop.example/welcome?utm_source=news&submission=submission_...&offer=offer_1234abcd
+	// true <nil>
+}
+
+// The answer to a confirmation is lost: the client sends it again, and it counts
+// once.
+func ExampleServer_Fail() {
+	api := sparklooptest.New()
+	defer api.Close()
+	_, tracking := api.Click("", "")
+
+	api.Fail(sparklooptest.LostAnswer(), 1)
+	confirmation, err := api.Client().Conversions.Confirm(context.Background(), tracking)
+	fmt.Println(err)
+	fmt.Println("already confirmed:", confirmation.AlreadyConfirmed)
+	fmt.Println("requests:", len(api.Requests()))
+	// Output:
+	// <nil>
+	// already confirmed: true
+	// requests: 2
+}
+
+// Your program's own way through an outage of SparkLoop, and out of it.
+func ExampleServer_Fail_outage() {
+	api := sparklooptest.New()
+	defer api.Close()
+	_, tracking := api.Click("", "")
+	client := api.Client(sparkloop.WithRetries(0))
+
+	api.Fail(sparklooptest.Status(503, ""), -1) // every request from now on
+	_, err := client.Conversions.Confirm(context.Background(), tracking)
+	fmt.Println("try again later:", sparkloop.Retryable(err))
+
+	api.Fail(sparklooptest.Fault{}, 0) // SparkLoop is back
+	_, err = client.Conversions.Confirm(context.Background(), tracking)
+	fmt.Println(err)
+	// Output:
+	// try again later: true
+	// <nil>
+}
+
+// 46 days pass in no time.
+func ExampleServer_Advance() {
+	api := sparklooptest.New()
+	defer api.Close()
+	_, tracking := api.Click("", "")
+
+	api.Advance(46 * 24 * time.Hour)
+	_, err := api.Client().Conversions.Confirm(context.Background(), tracking)
+	var refused *sparkloop.Error
+	if errors.As(err, &refused) {
+		fmt.Println(refused.StatusCode, refused.Message)
+	}
+	// Output:
+	// 422 Offer submission has expired
+}
+
+// An offer that pays for a lead cannot be confirmed.
+func ExampleServer_AddOffer() {
+	api := sparklooptest.New()
+	defer api.Close()
+
+	offer := api.AddOffer(sparkloop.Offer{UUID: "offer_lead", Name: "Newsletter", ConversionType: sparkloop.ConversionLead})
+	_, tracking := api.Click(offer.UUID, "https://shop.example/")
+	_, err := api.Client().Conversions.Confirm(context.Background(), tracking)
+	fmt.Println(errors.Is(err, sparkloop.ErrNotActionOffer))
+	// Output:
+	// true
+}
+
+// A server with an address, for a program that has its own client.
+func ExampleStart() {
+	api, err := sparklooptest.Start()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer api.Close()
+
+	client, err := sparkloop.New(sparklooptest.APIKey, sparkloop.WithBaseURL(api.URL()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for offer, err := range client.Offers.All(context.Background()) {
+		fmt.Println(offer.UUID, offer.ConversionType, err)
+	}
+	// Output:
+	// offer_1234abcd action <nil>
+}
