@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,6 +33,7 @@ type database struct {
 	storing  bool      // somebody is in store
 	waiting  []*insertion
 	moved    bool // and the log has it
+	damaged  bool // likewise
 }
 
 // openOwn opens a file of our own.
@@ -97,7 +99,35 @@ func (d *database) inPlace() error {
 func (d *database) use(ctx context.Context, write bool, f func(context.Context, *sql.DB) error) error {
 	within, cancel := context.WithTimeout(ctx, waitMax)
 	defer cancel()
-	return named(ctx, d.useWithin(within, write, f))
+	err := d.useWithin(within, write, f)
+	if damaged(err) {
+		d.mu.Lock()
+		said := d.damaged
+		d.damaged = true
+		d.mu.Unlock()
+		if !said {
+			d.logger.Error("sparkloop outbox: the database is damaged; stop the program, copy the file, then restore a backup or run the sqlite3 command .recover",
+				slog.Any("error", err))
+		}
+	}
+	return named(ctx, err)
+}
+
+// SQLite's texts are the same with all drivers.
+func damaged(err error) bool {
+	return says(err, "database disk image is malformed", "file is not a database")
+}
+
+// busy reports SQLITE_BUSY, which connections without a busy timeout return.
+func busy(err error) bool { return says(err, "database is locked") }
+
+// permanent reports an error that the same statement returns again.
+func permanent(err error) bool {
+	return damaged(err) || says(err, "constraint failed", "cannot store", "datatype mismatch", "string or blob too big")
+}
+
+func says(err error, texts ...string) bool {
+	return err != nil && slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(err.Error(), text) })
 }
 
 // named names a wait that waitMax has ended.
@@ -118,7 +148,7 @@ func (d *database) useWithin(ctx context.Context, write bool, f func(context.Con
 		}
 		defer d.endTurn()
 	}
-	if err := f(ctx, d.db); err == nil || !strings.Contains(err.Error(), "sql: database is closed") {
+	if err := f(ctx, d.db); !says(err, "sql: database is closed") {
 		return err
 	}
 	if !write {
@@ -155,10 +185,6 @@ func (d *database) exec(ctx context.Context, query string, args ...any) (n int64
 	})
 	return n, err
 }
-
-// busy reports SQLITE_BUSY, which connections without a busy timeout return. All
-// drivers have its text in common.
-func busy(err error) bool { return strings.Contains(err.Error(), "database is locked") }
 
 // passing is busy, or too few connections are open to a file that is gone. What is
 // in it is still delivered by those.

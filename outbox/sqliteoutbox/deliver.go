@@ -169,6 +169,10 @@ func (q *Outbox) deliver(ctx context.Context, c claim) {
 			}
 			return
 		}
+		if permanent(err) {
+			q.leaveOut(record, c.ID, "its answer cannot be stored: "+err.Error())
+			return
+		}
 		select {
 		case <-time.After(100 * time.Millisecond):
 			if ctx.Err() == nil {

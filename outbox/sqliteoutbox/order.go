@@ -28,12 +28,12 @@ func (q *Outbox) pick(ctx context.Context, now time.Time) (first *outbox.Entry, 
 	for {
 		var heads [delivery.LaneWaiting + 1]*outbox.Entry
 		for _, lane := range []int{delivery.LaneFresh, delivery.LaneBacklog, delivery.LaneLate, delivery.LaneWaiting} {
-			e, found, err := q.first(ctx, laneIs+strconv.Itoa(lane)+" AND "+q.free(now)+" ORDER BY due LIMIT 1")
+			es, err := q.pending(ctx, laneIs+strconv.Itoa(lane)+" AND "+q.free(now)+" ORDER BY due LIMIT 1")
 			if err != nil {
 				return nil, 0, err
 			}
-			if found {
-				heads[lane] = &e
+			if len(es) > 0 {
+				heads[lane] = &es[0]
 			}
 		}
 		sorted := false
@@ -95,7 +95,7 @@ func (q *Outbox) waiting(ctx context.Context, f delivery.Filter) ([]outbox.Entry
 	if f.Newest {
 		order = " AND lane = 2 AND attempts = 0 ORDER BY due DESC"
 	}
-	return q.find(ctx, condition+order+" LIMIT "+strconv.Itoa(f.Limit), args...)
+	return q.pending(ctx, condition+order+" LIMIT "+strconv.Itoa(f.Limit), args...)
 }
 
 // wakeOffer makes due what waits of an offer.

@@ -13,6 +13,16 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
+// The numbers are those that stat -f -c %t prints on such mounts.
+func TestSharedFoldersAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	for number, name := range map[uint32]string{0x65735546: "FUSE or virtiofs", 0x01021997: "9p", 0x6969: "NFS", 0xfe534d42: "SMB"} {
+		assert.Contains(t, sqliteoutbox.Place(number), name)
+		assert.Contains(t, sqliteoutbox.Place(number), "locks are not safe")
+	}
+	assert.Empty(t, sqliteoutbox.Place(0xef53), "ext4")
+}
+
 // Linux has memory mounted there.
 func TestTheLogIsWarnedOfAFileThatARestartErases(t *testing.T) {
 	t.Parallel()

@@ -13,6 +13,23 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
+const (
+	statsQuery = `SELECT pending, coalesce(min(first, redriven), first, redriven),
+	ifnull((SELECT n FROM sparkloop_counts WHERE what = 1), 0),
+	ifnull((SELECT n FROM sparkloop_counts WHERE what = 2), 0),
+	ifnull((SELECT n FROM sparkloop_counts WHERE what = 3), 0),
+	ifnull((SELECT n FROM sparkloop_counts WHERE what = 4), 0) + (SELECT count(*) FROM sparkloop_conversions WHERE state = 0 AND swept > 0),
+	(SELECT max(died) FROM (SELECT max(finished) AS died FROM sparkloop_conversions WHERE state > 0 AND state = 2
+		UNION ALL SELECT max(finished) FROM sparkloop_conversions WHERE state > 0 AND state = 3))
+FROM (SELECT pending, redriven, (SELECT enqueued FROM sparkloop_conversions WHERE id = oldest) AS first
+	FROM (SELECT count(*) AS pending, min(iif(finished = 0, id, NULL)) AS oldest, min(nullif(finished, 0)) AS redriven
+		FROM sparkloop_conversions INDEXED BY sparkloop_conversions_due WHERE state = 0))`
+	byHourQuery = `SELECT (?1 - finished) / 3600000 AS ago, count(*) FROM sparkloop_conversions
+	WHERE state > 0 AND state = 1 AND finished > ?1 - 86400000 AND finished <= ?1 GROUP BY ago`
+	expiredRows = `DELETE FROM sparkloop_conversions WHERE id IN
+	(SELECT id FROM sparkloop_conversions WHERE state > 0 AND state = 1 AND finished < ? LIMIT 500)`
+)
+
 // Stats implements [outbox.Queue].
 func (q *Outbox) Stats(ctx context.Context) (outbox.Stats, error) {
 	s, err := q.stats(ctx)
@@ -31,16 +48,7 @@ func (q *Outbox) stats(ctx context.Context) (outbox.Stats, error) {
 	var oldest, died sql.NullInt64
 	_, err := q.db.query(ctx, func(scan func(...any) error) error {
 		return scan(&s.Pending, &oldest, &s.Confirmed, &s.Dead, &s.Expired, &s.Swept, &died)
-	}, `SELECT pending, coalesce(min(first, redriven), first, redriven),
-			(SELECT n FROM sparkloop_counts WHERE what = 1),
-			(SELECT n FROM sparkloop_counts WHERE what = 2),
-			(SELECT n FROM sparkloop_counts WHERE what = 3),
-			(SELECT n FROM sparkloop_counts WHERE what = 4) + (SELECT count(*) FROM sparkloop_conversions WHERE state = 0 AND swept > 0),
-			(SELECT max(died) FROM (SELECT max(finished) AS died FROM sparkloop_conversions WHERE state > 0 AND state = 2
-				UNION ALL SELECT max(finished) FROM sparkloop_conversions WHERE state > 0 AND state = 3))
-		FROM (SELECT pending, redriven, (SELECT enqueued FROM sparkloop_conversions WHERE id = oldest) AS first
-			FROM (SELECT count(*) AS pending, min(iif(finished = 0, id, NULL)) AS oldest, min(nullif(finished, 0)) AS redriven
-				FROM sparkloop_conversions INDEXED BY sparkloop_conversions_due WHERE state = 0))`)
+	}, statsQuery)
 	if err != nil {
 		return s, err
 	}
@@ -57,8 +65,7 @@ func (q *Outbox) byHour(ctx context.Context, now time.Time, hours *[24]int) erro
 			hours[len(hours)-1-ago] = n
 		}
 		return err
-	}, `SELECT (?1 - finished) / 3600000 AS ago, count(*) FROM sparkloop_conversions
-		WHERE state > 0 AND state = 1 AND finished > ?1 - 86400000 AND finished <= ?1 GROUP BY ago`, now.UnixMilli())
+	}, byHourQuery, now.UnixMilli())
 	return err
 }
 
@@ -137,7 +144,7 @@ func (q *Outbox) RedriveAll(ctx context.Context, s outbox.State) (int, error) {
 		}
 		var some int64
 		if err == nil {
-			some, err = q.db.exec(ctx, redrive+inState(state)+" AND id > ? AND id <= ?", q.o.Now().UnixMilli(), last, end.Int64)
+			some, err = q.db.exec(ctx, redrive+inState(state)+" AND id > ?2 AND id <= ?3", q.o.Now().UnixMilli(), last, end.Int64)
 		}
 		if n += int(some); err != nil {
 			return n, fmt.Errorf("sparkloop outbox: redrive all: %w", err)
@@ -181,8 +188,7 @@ func (g engine) Sweep(ctx context.Context, ts []sparkloop.Tracking, lane int) (i
 
 func (g engine) Tidy(ctx context.Context, confirmedBefore, horizon time.Time) error {
 	for {
-		n, err := g.q.db.exec(ctx, `DELETE FROM sparkloop_conversions WHERE id IN
-			(SELECT id FROM sparkloop_conversions WHERE state > 0 AND state = 1 AND finished < ? LIMIT 500)`, confirmedBefore.UnixMilli())
+		n, err := g.q.db.exec(ctx, expiredRows, confirmedBefore.UnixMilli())
 		if err != nil {
 			return err
 		}

@@ -33,6 +33,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -48,7 +49,10 @@ type Outbox struct {
 	o      outbox.Options
 	policy *delivery.Policy
 
-	turn    int                // counts the claims of this process
+	turn    int // counts the claims of this process
+	mu      sync.Mutex
+	leftOut []string // the ids of conversions that this process does not deliver
+
 	wake    chan struct{}      // something may be due
 	stop    context.CancelFunc // ends taking new work
 	abort   context.CancelFunc // ends the calls under way

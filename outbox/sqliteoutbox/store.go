@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sparkloop-go/sparkloop"
@@ -85,17 +88,28 @@ func inState(state int) string {
 
 const columns = "id, offer, submission, captured, enqueued, state, due, attempts, reason, finished"
 
-// scanEntry reads columns.
+// scanEntry reads columns. Of a row that cannot be read, it returns the id and
+// why: a single damaged row stops nothing.
 func scanEntry(scan func(...any) error) (outbox.Entry, error) {
 	var e outbox.Entry
 	var state int
 	var captured, enqueued, due, finished int64
 	err := scan(&e.ID, &e.Tracking.Offer, &e.Tracking.Submission, &captured, &enqueued, &state, &due, &e.Attempts, &e.Reason, &finished)
-	if err != nil {
-		return outbox.Entry{}, err
+	if err == nil && (state < 0 || state >= len(states)) {
+		err = fmt.Errorf("its state is %d, which this version does not know", state)
 	}
-	if state < 0 || state >= len(states) {
-		return outbox.Entry{}, fmt.Errorf("the state of conversion %d is %d, which this version does not know", e.ID, state)
+	if err != nil {
+		bad := outbox.Entry{State: outbox.Pending, Reason: unreadable + err.Error()}
+		var offer, submission, rest any
+		if scan(&bad.ID, &offer, &submission, &rest, &rest, &rest, &rest, &rest, &rest, &rest) != nil {
+			return outbox.Entry{}, err
+		}
+		bad.Tracking.Offer, _ = offer.(string)
+		bad.Tracking.Submission, _ = submission.(string)
+		if state >= 0 && state < len(states) {
+			bad.State = states[state]
+		}
+		return bad, nil
 	}
 	e.State, e.EnqueuedAt = states[state], at(enqueued)
 	if captured != 0 {
@@ -107,6 +121,40 @@ func scanEntry(scan func(...any) error) (outbox.Entry, error) {
 		e.FinishedAt = at(finished)
 	}
 	return e, nil
+}
+
+const unreadable = "the row cannot be read: "
+
+// leftOutMax is how many conversions may be left out. Then nothing is sent, for
+// no answer may be stored.
+const leftOutMax = 20
+
+// pending finds conversions to deliver, without those that are left out.
+func (q *Outbox) pending(ctx context.Context, condition string, args ...any) ([]outbox.Entry, error) {
+	for {
+		q.mu.Lock()
+		n, ids := len(q.leftOut), strings.Join(q.leftOut, ", ")
+		q.mu.Unlock()
+		if n >= leftOutMax {
+			return nil, fmt.Errorf("%d conversions are left out; repair the database and restart the program", n)
+		}
+		es, err := q.find(ctx, "id NOT IN ("+ids+") AND "+condition, args...)
+		bad := slices.IndexFunc(es, func(e outbox.Entry) bool { return e.EnqueuedAt.IsZero() && strings.HasPrefix(e.Reason, unreadable) })
+		if err != nil || bad < 0 {
+			return es, err
+		}
+		q.leaveOut(ctx, es[bad].ID, es[bad].Reason)
+	}
+}
+
+// leaveOut keeps this process from delivering a conversion, which would be sent
+// again and again.
+func (q *Outbox) leaveOut(ctx context.Context, id int64, reason string) {
+	q.mu.Lock()
+	q.leftOut = append(q.leftOut, strconv.FormatInt(id, 10))
+	q.mu.Unlock()
+	q.o.Logger.ErrorContext(ctx, "sparkloop outbox: a conversion is left out; repair its row, then restart the program",
+		slog.Int64("id", id), slog.String("reason", reason))
 }
 
 // find reads the entries that a condition picks.
