@@ -1,21 +1,15 @@
 package main
 
 import (
-	"crypto/tls"
 	"fmt"
 	"html"
-	"io"
-	"log"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/examples/internal/browser"
 )
 
 // The hosts of the browser tests. The first two are one site, each of the
@@ -27,15 +21,12 @@ const (
 	clickHost  = "click.example.net"
 )
 
-// trackingCookie is the name that capture gives it.
-const trackingCookie = "sparkloop_t"
-
 // sites is a stage on the web, https on one port of loopback: the shop, a
 // newsletter's site, and SparkLoop's redirect between the two.
 type sites struct {
 	*stage
 
-	port       string
+	web        *browser.Site
 	clicked    chan sparkloop.Tracking // at the redirect
 	prefetched chan *http.Request      // pages of the shop, answered
 
@@ -51,24 +42,14 @@ func newSites(t *testing.T, change ...func(*config)) *sites {
 		clicked:    make(chan sparkloop.Tracking, 9),
 		prefetched: make(chan *http.Request, 9),
 	}
-	server := httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
-	cert, _ := testCertificate()
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
-	server.EnableHTTP2 = true
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // a closing browser breaks handshakes
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
-	require.NoError(t, err)
-	s.port = port
+	s.web = browser.Serve(t, http.HandlerFunc(s.serve))
 	return s
 }
 
-func (s *sites) url(host, path string) string { return "https://" + host + ":" + s.port + path }
+func (s *sites) url(host, path string) string { return s.web.URL(host, path) }
 
 func (s *sites) serve(w http.ResponseWriter, r *http.Request) {
-	host, _, _ := net.SplitHostPort(r.Host)
-	switch host {
+	switch browser.Host(r) {
 	case shopHost, appHost:
 		if r.Method == http.MethodPost {
 			s.mu.Lock()
@@ -92,20 +73,20 @@ func (s *sites) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // openLetter opens the newsletter's page with this on it.
-func (s *sites) openLetter(b *tab, html string) {
+func (s *sites) openLetter(b tab, html string) {
 	s.t.Helper()
 	s.mu.Lock()
 	s.letter = html
 	s.mu.Unlock()
-	b.open(s.url(letterHost, "/"))
+	b.Open(s.url(letterHost, "/"))
 }
 
 // read opens the newsletter and clicks on the link to an offer. It returns the
 // tracking that SparkLoop sends along.
-func (s *sites) read(b *tab, offer string) sparkloop.Tracking {
+func (s *sites) read(b tab, offer string) sparkloop.Tracking {
 	s.t.Helper()
 	s.openLetter(b, link(s.url(clickHost, "/?offer="+offer)))
-	b.click("#link")
+	b.Click("#link")
 	return <-s.clicked
 }
 
@@ -122,19 +103,4 @@ func (s *sites) cookiesOfLastForm() []string {
 
 func link(url string) string {
 	return `<a id="link" href="` + html.EscapeString(url) + `">Have a look</a>`
-}
-
-// keysOf are the trackings in a cookie's value.
-func keysOf(t *testing.T, value string) []string {
-	t.Helper()
-	keys := []string{}
-	for part := range strings.SplitSeq(value, "~") {
-		if part == "" {
-			continue
-		}
-		tracking, err := sparkloop.DecodeTracking(part)
-		require.NoError(t, err)
-		keys = append(keys, tracking.Key())
-	}
-	return keys
 }
