@@ -2,6 +2,7 @@ package riveroutbox
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"testing"
 	"time"
@@ -113,4 +114,10 @@ func mustSweep(t *testing.T, box *Outbox, n int, api *sparklooptest.Server) []sp
 	require.NoError(t, err)
 	require.Equal(t, n, fresh)
 	return ts
+}
+
+// jsonText is a text in JSON.
+func jsonText(text string) string {
+	b, _ := json.Marshal(text) //nolint:errchkjson // a string
+	return string(b)
 }

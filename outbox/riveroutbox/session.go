@@ -5,24 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// required are the settings that pgx needs in the session, or that the outbox
-// and River need. Anything else the outbox works with, or states itself.
+// required are the settings that the session needs. The outbox works with all
+// others, or states them itself. modes are the query modes of pgx that need the
+// setting; nil: all.
 var required = []struct {
 	name, want, why string
-	textOnly        bool // only where pgx reads times and bytes as text
-	accepts         func(string) bool
+	modes           []pgx.QueryExecMode
 }{
-	{"client_encoding", "UTF8", "Go's strings are UTF-8", false, func(v string) bool { return strings.EqualFold(v, "UTF8") }},
-	{"standard_conforming_strings", "on", "pgx and River write SQL for it", false, func(v string) bool { return v == "on" }},
-	{"DateStyle", "ISO", "pgx reads no other style in this query mode", true, func(v string) bool { return strings.HasPrefix(v, "ISO") }},
-	{"bytea_output", "hex", "pgx reads no other format in this query mode", true, func(v string) bool { return v == "hex" }},
+	{"standard_conforming_strings", "on", "the outbox and pgx write SQL for it", nil},
+	{"client_encoding", "UTF8", "pgx needs it in this query mode", []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol}},
+	{"DateStyle", "ISO", "pgx reads no other style in this query mode", asText},
+	{"bytea_output", "hex", "pgx reads no other format in this query mode", asText},
 }
+
+// asText are the query modes in which pgx reads times and bytes as text.
+var asText = []pgx.QueryExecMode{pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol}
 
 // checkSession refuses, by name, a session in which delivery would fail, and
 // warns of one in which an acknowledged conversion may be lost.
@@ -48,11 +52,11 @@ func (o *Outbox) checkSession(ctx context.Context) error {
 		return errors.New("the database takes no writes: it is a replica, or read-only by its settings")
 	}
 	mode := o.db.pool.Config().ConnConfig.DefaultQueryExecMode
-	asText := mode == pgx.QueryExecModeExec || mode == pgx.QueryExecModeSimpleProtocol
 	var wrong []string
 	for _, r := range required {
-		if v := values[r.name]; !r.accepts(v) && (asText || !r.textOnly) {
-			wrong = append(wrong, fmt.Sprintf("%s is %q and must be %q, because %s", r.name, v, r.want, r.why))
+		v, _, _ := strings.Cut(values[r.name], ",") // DateStyle has two parts
+		if v != r.want && (r.modes == nil || slices.Contains(r.modes, mode)) {
+			wrong = append(wrong, fmt.Sprintf("%s is %q and must be %q, because %s", r.name, values[r.name], r.want, r.why))
 		}
 	}
 	if wrong != nil {
@@ -76,7 +80,7 @@ var errPooler = errors.New("the connection pooler (PgBouncer or the like) loses 
 // server process, both prepare it under the same name, and in two, the second one lacks it.
 func (o *Outbox) checkPooler(ctx context.Context) error {
 	switch mode := o.db.pool.Config().ConnConfig.DefaultQueryExecMode; {
-	case mode == pgx.QueryExecModeExec, mode == pgx.QueryExecModeSimpleProtocol, o.db.pool.Config().MaxConns < 2:
+	case slices.Contains(asText, mode), o.db.pool.Config().MaxConns < 2:
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, statementMax)
