@@ -1,6 +1,7 @@
 package riveroutbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,8 +16,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// statementMax bounds each statement whose context has no deadline. Without a
-// bound, a statement on a connection that died silently waits forever.
+// statementMax bounds each statement, unless a caller's context has a deadline.
+// Without a bound, a statement on a connection that died silently waits forever.
 const statementMax = 10 * time.Second
 
 // SQLSTATE codes that PostgreSQL returns.
@@ -34,17 +35,24 @@ const (
 // and deadlocks are retried.
 type db struct {
 	pool *pgxpool.Pool
-	lock time.Duration // how long a statement may wait for a lock; 0: as long as the session allows
+	most time.Duration // how long a statement may take; 0: statementMax
+	lock time.Duration // how long it may wait for a lock; 0: as long as the session allows
+}
+
+func (d db) bound() time.Duration { return cmp.Or(d.most, statementMax) }
+
+// called is for a caller's statement: a deadline of ctx overrides statementMax.
+func (d db) called(ctx context.Context) db {
+	if deadline, ok := ctx.Deadline(); ok {
+		d.most = max(time.Until(deadline), time.Millisecond)
+	}
+	return d
 }
 
 // patient has a statement wait for a lock a little less long than for the
 // database, so that the error names the lock.
-func (d db) patient(ctx context.Context) db {
-	left := statementMax
-	if deadline, bounded := ctx.Deadline(); bounded {
-		left = time.Until(deadline)
-	}
-	d.lock = max(left*4/5, time.Millisecond)
+func (d db) patient() db {
+	d.lock = d.bound() * 4 / 5
 	return d
 }
 
@@ -78,24 +86,23 @@ func collect[T any](ctx context.Context, d db, row pgx.RowToFunc[T], sql string,
 // run runs a statement until it succeeds, fails for good, or ctx ends.
 func (d db) run(ctx context.Context, read func(pgx.BatchResults) error, sql string, args []any) error {
 	parent := ctx
-	if _, bounded := ctx.Deadline(); !bounded {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, statementMax)
-		defer cancel()
-	}
-	for stale, n := 0, 1; ; n++ {
+	ctx, cancel := context.WithTimeout(ctx, d.bound())
+	defer cancel()
+	opened := d.pool.Stat().NewConnsCount()
+	for stale, n := false, 1; ; n++ {
 		err := d.once(ctx, read, sql, args)
 		switch code := sqlState(err); {
 		case err == nil:
-			if stale > 0 { // a failover: the other idle connections may lead to the old primary too
+			if stale { // a failover: the other idle connections may lead to the old primary too
 				d.pool.Reset()
 			}
 			return nil
 		case ctx.Err() != nil && parent.Err() == nil:
-			return fmt.Errorf("the database did not answer within %s: %w", statementMax, err)
-		case code == readOnlyTransaction && stale < 3:
-			stale++
-		case code != serializationFailure && code != deadlockDetected:
+			return fmt.Errorf("the database did not answer within %s: %w", d.bound().Round(time.Millisecond), err)
+		case code == readOnlyTransaction && opened == d.pool.Stat().NewConnsCount():
+			stale = true // and closed. A new connection may lead to the primary
+			continue
+		case !conflicts(err):
 			return err
 		}
 		select {
@@ -164,6 +171,12 @@ func sqlState(err error) string {
 		return refused.Code
 	}
 	return ""
+}
+
+// conflicts reports whether PostgreSQL asks for another try.
+func conflicts(err error) bool {
+	code := sqlState(err)
+	return code == serializationFailure || code == deadlockDetected
 }
 
 // permanent reports whether PostgreSQL rejects a statement for what it says:

@@ -66,7 +66,7 @@ func (o *Outbox) now() *time.Time {
 
 // Enqueue implements [outbox.Queue].
 func (o *Outbox) Enqueue(ctx context.Context, t sparkloop.Tracking) error {
-	return o.enqueue(ctx, o.db.patient(ctx), t)
+	return o.enqueue(ctx, o.db.called(ctx).patient(), t)
 }
 
 // EnqueueTx is Enqueue as a part of the caller's transaction: the conversion is
@@ -215,7 +215,7 @@ func (s chores) Missing(ctx context.Context, ts []sparkloop.Tracking) ([]sparklo
 func (s chores) Sweep(ctx context.Context, ts []sparkloop.Tracking, lane int) (swept int, err error) {
 	var locked error
 	for _, t := range ts {
-		n, err := s.store(ctx, db{s.db.pool, sweepLockMax}, t, `{"`+sweptKey+`": true}`, lane)
+		n, err := s.store(ctx, db{pool: s.db.pool, lock: sweepLockMax}, t, `{"`+sweptKey+`": true}`, lane)
 		switch swept += n; {
 		case sqlState(err) == lockNotAvailable:
 			if locked == nil {

@@ -51,7 +51,7 @@ func (o *Outbox) stats(ctx context.Context) (outbox.Stats, error) {
 	var s outbox.Stats
 	var oldest, died *time.Time
 	ours := ` FROM {schema}.river_job WHERE queue = '` + queue + `' AND`
-	err := o.db.scan(ctx, []any{&s.Time, &s.Pending, &s.Confirmed, &s.Swept, &oldest, &s.Dead, &s.Expired, &died}, o.statement(`
+	err := o.db.called(ctx).scan(ctx, []any{&s.Time, &s.Pending, &s.Confirmed, &s.Swept, &oldest, &s.Dead, &s.Expired, &died}, o.statement(`
 		SELECT {now},
 			(SELECT count(*)`+ours+pending+`),
 			(SELECT count(*) FROM {schema}.river_job WHERE state = 'completed' AND finalized_at IS NOT NULL), -- River's index
@@ -66,7 +66,7 @@ func (o *Outbox) stats(ctx context.Context) (outbox.Stats, error) {
 	s.Time, s.OldestPending, s.LastDied = s.Time.UTC(), utc(oldest), utc(died)
 
 	type hour struct{ Ago, N int }
-	hours, err := collect(ctx, o.db, pgx.RowToStructByPos[hour], o.statement(`
+	hours, err := collect(ctx, o.db.called(ctx), pgx.RowToStructByPos[hour], o.statement(`
 		SELECT floor(extract(epoch FROM {now} - finalized_at) / 3600)::bigint AS ago, count(*)`+ours+` state = 'completed'
 			AND finalized_at > {now} - interval '24 hours' AND finalized_at <= {now}
 		GROUP BY ago`), s.Time)
@@ -118,7 +118,7 @@ func (o *Outbox) Lookup(ctx context.Context, t sparkloop.Tracking) (outbox.Entry
 }
 
 func (o *Outbox) entries(ctx context.Context, condition string, args ...any) ([]outbox.Entry, error) {
-	return collect(ctx, o.db, scanEntry, o.statement(`
+	return collect(ctx, o.db.called(ctx), scanEntry, o.statement(`
 		SELECT id, args::text, state::text, `+expired+`, coalesce(metadata->'output', '{}')::text, created_at, scheduled_at, finalized_at
 		FROM {schema}.river_job WHERE queue = '`+queue+`' AND`+condition), args...)
 }
@@ -174,7 +174,7 @@ func (o *Outbox) RedriveAll(ctx context.Context, s outbox.State) (int, error) {
 }
 
 func (o *Outbox) redrive(ctx context.Context, condition string, args ...any) (int, error) {
-	tag, err := o.db.Exec(ctx, o.statement(`
+	tag, err := o.db.called(ctx).Exec(ctx, o.statement(`
 		UPDATE {schema}.river_job
 		SET state = 'scheduled', scheduled_at = {now}, finalized_at = NULL, attempt = 0, errors = NULL,
 			metadata = metadata - 'output' - 'cancel_attempted_at'

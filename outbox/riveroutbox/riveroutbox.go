@@ -160,12 +160,17 @@ func open(ctx context.Context, pool *pgxpool.Pool, c *sparkloop.Client, o Option
 
 // start starts River and what runs beside it. ctx bounds the start alone.
 func (o *Outbox) start(ctx context.Context, pollOnly bool) (err error) {
-	if o.river, err = o.newRiver(pollOnly); err != nil {
-		return err
-	}
 	run, abort := context.WithCancel(context.WithoutCancel(ctx))
 	detach := context.AfterFunc(ctx, abort)
-	err = o.river.Start(run)
+	for {
+		if o.river, err = o.newRiver(pollOnly); err != nil {
+			break
+		}
+		// Several processes write River's row of the queue when they start.
+		if err = o.river.Start(run); !conflicts(err) || run.Err() != nil {
+			break
+		}
+	}
 	if !detach() {
 		err = fmt.Errorf("starting River: %w", ctx.Err()) // all that River knows is that it was cancelled
 	}

@@ -71,11 +71,8 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, schema string) error {
 }
 
 func migrate(ctx context.Context, d db, schema string) error {
-	if _, bounded := ctx.Deadline(); !bounded {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, migrateMax)
-		defer cancel()
-	}
+	d.most = migrateMax
+	d = d.called(ctx)
 	for _, step := range steps(schema) {
 		_, err := d.Exec(ctx, step)
 		if err == nil {

@@ -185,20 +185,34 @@ type patience struct {
 }
 
 func (p *patience) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
-	if end, ok := ctx.Deadline(); p.opened.Load() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.seen += q.SQL
-		if !ok || time.Until(end) > statementMax {
-			p.long = append(p.long, q.SQL)
-		}
+	p.note(ctx, q.SQL)
+	return ctx
+}
+
+func (p *patience) TraceBatchStart(ctx context.Context, _ *pgx.Conn, b pgx.TraceBatchStartData) context.Context {
+	for _, q := range b.Batch.QueuedQueries {
+		p.note(ctx, q.SQL)
 	}
 	return ctx
 }
 
-func (p *patience) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+func (p *patience) note(ctx context.Context, sql string) {
+	if end, ok := ctx.Deadline(); p.opened.Load() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.seen += sql
+		if !ok || time.Until(end) > statementMax {
+			p.long = append(p.long, sql)
+		}
+	}
+}
 
-// TestNothingWaitsForEver has a queue that sweeps, pauses, probes and goes on.
+func (p *patience) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData)     {}
+func (p *patience) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+func (p *patience) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
+
+// TestNothingWaitsForEver has a queue that sweeps, pauses, probes and goes on,
+// and callers without a deadline.
 func TestNothingWaitsForEver(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database(t)
@@ -207,7 +221,7 @@ func TestNothingWaitsForEver(t *testing.T) {
 	orders := []sparkloop.Tracking{click(api), click(api), click(api)}
 	p := new(patience)
 	pool := poolOn(t, url, func(c *pgxpool.Config) { c.ConnConfig.Tracer = p })
-	openBox(t, pool, api.Client(), quick(func(o *Options) {
+	box := openBox(t, pool, api.Client(), quick(func(o *Options) {
 		o.Source = func(context.Context, time.Time) ([]sparkloop.Tracking, error) {
 			p.opened.Store(true) // Open, which the caller bounds, has made the tables by now
 			return orders, nil
@@ -217,10 +231,23 @@ func TestNothingWaitsForEver(t *testing.T) {
 	for _, tracking := range orders {
 		reaches(t, look, tracking, outbox.Confirmed)
 	}
+	forever := context.WithoutCancel(t.Context())
+	require.NoError(t, box.Enqueue(forever, click(api)))
+	_, err := box.Stats(forever)
+	require.NoError(t, err)
+	_, _, err = box.Lookup(forever, orders[0])
+	require.NoError(t, err)
+	for _, err := range box.List(forever, outbox.Confirmed) {
+		require.NoError(t, err)
+	}
+	_, err = box.Redrive(forever, 1)
+	require.NoError(t, err)
+	_, err = box.RedriveAll(forever, outbox.Dead)
+	require.NoError(t, err)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	assert.Empty(t, p.long)
-	for _, part := range []string{"unnest($1::text[]) AS key", "INSERT INTO", "'retryable', 'scheduled'", "<> ALL", "LATERAL", "SET revision"} {
+	for _, part := range []string{"unnest($1::text[]) AS key", "INSERT INTO", "'retryable', 'scheduled'", "<> ALL", "LATERAL", "SET revision", "count(*)", "finalized_at = NULL"} {
 		assert.Contains(t, p.seen, part, "it was not put to the test")
 	}
 }
