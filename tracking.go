@@ -54,12 +54,18 @@ const (
 	metadataKey     = "sparkloop_tracking"
 )
 
-// ParseTracking reads the two ids from a landing URL, or from its path and
-// query. CapturedAt stays zero.
+// ParseTracking reads the two IDs from a landing URL, or from its path and query.
+// CapturedAt stays zero. Test is set for test_mode=true.
 //
-// Without one of the two parameters, or with an empty one, the error is
-// [ErrNoTracking]. It is [ErrInvalidTracking] if an id is malformed, badly
-// escaped, or comes with two different values. Other parameters do not matter.
+// Landing URLs are often mangled on their way. ParseTracking also reads names in
+// any case, "&amp;" and a second "?" as separators, an escaped query, and IDs with
+// white space, invisible characters, punctuation or "#..." around them. Of several
+// values for one name it ignores empty and malformed ones. Other parameters do not
+// matter.
+//
+// It returns [ErrNoTracking] if one of the two is missing or empty. It returns
+// [ErrInvalidTracking] if a value is malformed, or if there are two different valid
+// values for one name.
 func ParseTracking(rawURL string) (Tracking, error) {
 	rawURL, _, _ = strings.Cut(rawURL, "#")
 	_, rawQuery, _ := strings.Cut(rawURL, "?")
@@ -70,9 +76,9 @@ func ParseTracking(rawURL string) (Tracking, error) {
 	return t, nil
 }
 
-// TrackingFromRequest reads the two ids from the URL of a landing request,
-// never from its body. CapturedAt is now. The errors are those of
-// [ParseTracking].
+// TrackingFromRequest reads the two IDs from the URL of a landing request, never
+// from its body. CapturedAt is now. It reads the same URLs and returns the same
+// errors as [ParseTracking].
 func TrackingFromRequest(r *http.Request) (Tracking, error) {
 	var rawQuery string
 	if r != nil && r.URL != nil {
@@ -87,18 +93,14 @@ func TrackingFromRequest(r *http.Request) (Tracking, error) {
 }
 
 func fromQuery(rawQuery string) (Tracking, error) {
-	p := query.Scan(rawQuery)
+	l := query.Read(rawQuery, nil)
 	switch {
-	case p.Malformed:
-		return Tracking{}, fmt.Errorf("%w: a parameter is badly escaped or has two different values", ErrInvalidTracking)
-	case p.Offer == "" || p.Submission == "":
-		return Tracking{}, ErrNoTracking
+	case l.Offer != "" && l.Submission != "":
+		return Tracking{Offer: l.Offer, Submission: l.Submission, Test: l.Test}, nil
+	case l.Problem != "":
+		return Tracking{}, fmt.Errorf("%w: %s", ErrInvalidTracking, l.Problem)
 	}
-	t := Tracking{Offer: p.Offer, Submission: p.Submission}
-	if err := t.Validate(); err != nil {
-		return Tracking{}, err
-	}
-	return t, nil
+	return Tracking{}, ErrNoTracking
 }
 
 // FirstLive returns the first tracking that is valid and not expired, or the
@@ -143,21 +145,10 @@ func (t Tracking) Validate() error {
 	return nil
 }
 
-// validateID checks one id. The kind is "offer" or "submission".
+// validateID checks one ID. The kind is "offer" or "submission".
 func validateID(kind, id string) error {
-	const most = 128
-	if id == "" {
-		return fmt.Errorf("%w: the %s id is empty", ErrInvalidTracking, kind)
-	}
-	if len(id) > most {
-		return fmt.Errorf("%w: the %s id has %d characters, at most %d are allowed", ErrInvalidTracking, kind, len(id), most)
-	}
-	for i := range len(id) {
-		c := id[i]
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-' {
-			continue
-		}
-		return fmt.Errorf("%w: the %s id has something else than letters, digits, _ and -", ErrInvalidTracking, kind)
+	if problem := query.Check(kind, id); problem != "" {
+		return fmt.Errorf("%w: %s", ErrInvalidTracking, problem)
 	}
 	return nil
 }

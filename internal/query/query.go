@@ -1,10 +1,11 @@
-// Package query finds the two parameters of a SparkLoop redirect in a raw URL
-// query. The values agree with [net/url.ParseQuery]; a query that names
-// neither parameter is passed over without an allocation.
+// Package query reads the parameters of a SparkLoop redirect from a raw URL
+// query. Mail programs, link wrappers and templates mangle landing URLs. What
+// still is one click is read; a query without the parameters costs no allocation.
 package query
 
 import (
-	"net/url"
+	"cmp"
+	"slices"
 	"strings"
 )
 
@@ -12,105 +13,245 @@ import (
 const (
 	OfferKey      = "offer"
 	SubmissionKey = "submission"
+	testKey       = "test_mode"
 )
 
-// maxPairs is how many pairs url.ParseQuery takes before it refuses a query.
-const maxPairs = 10000
+const (
+	// maxPairs is the number of pairs from which url.ParseQuery rejects a query.
+	maxPairs = 10000
+	// maxDepth is how often a query may be escaped as a whole.
+	maxDepth = 2
+)
 
-// Params is what a query says about the two parameters.
-type Params struct {
-	// Offer and Submission are decoded and otherwise unchecked: text from a
-	// stranger. Empty means missing or empty.
+// Landing is what a query says about a click.
+type Landing struct {
+	// Offer and Submission are valid IDs. One is "" if it is missing or
+	// unreadable.
 	Offer, Submission string
-
-	// Malformed says that a pair under one of the two keys could not be
-	// decoded, or that a key came with two different values.
-	Malformed bool
+	// Test is true for test_mode=true.
+	Test bool
+	// Named is true if both names are in the query, whatever their values.
+	Named bool
+	// Problem says why a value cannot be read, without the value. It is "" if the
+	// values are only missing or empty.
+	Problem string
 }
 
-// Scan reads the two parameters from a query without its question mark.
-// Pairs under other keys are ignored, well-formed or not.
-func Scan(rawQuery string) Params {
-	var p Params
-	var seen [2]bool
-	for rest := rawQuery; rest != ""; {
-		pair := rest
-		if i := strings.IndexByte(rest, '&'); i < 0 {
-			rest = ""
+// Read reads a query without its question mark. If offers is not nil, an offer ID
+// for which it returns false is ignored.
+//
+// A query in the documented form is read as url.ParseQuery does. Otherwise:
+//
+//   - Names may be in any case. "&amp;" and a second "?" separate parameters. A
+//     query, or a rest of one, may be escaped as a whole.
+//   - White space, invisible characters, brackets and quotes around an ID are
+//     trimmed, and behind it also punctuation, a slash, and "#" with all that follows.
+//   - Of several values for one name, empty and malformed ones are ignored. Two
+//     different valid ones are a problem.
+func Read(rawQuery string, offers func(string) bool) Landing {
+	if !MayRead(rawQuery) {
+		return Landing{}
+	}
+	r := reader{offers: offers}
+	r.query(rawQuery, 0)
+	l := Landing{
+		Named: r.offer.seen && r.submission.seen,
+		Test:  strings.EqualFold(r.test.one(), "true"),
+	}
+	if r.pairs > maxPairs {
+		l.Problem = "the query has more than 10000 parameters"
+		return l
+	}
+	if p := Scan(rawQuery); !p.Malformed && ValidID(p.Offer) && ValidID(p.Submission) && r.allowed(p.Offer) {
+		l.Offer, l.Submission = p.Offer, p.Submission
+		return l
+	}
+	l.Offer, l.Submission = r.offer.one(), r.submission.one()
+	switch {
+	case len(r.offer.all) > 1:
+		l.Problem = "the URL has two different offer ids"
+	case len(r.submission.all) > 1:
+		l.Problem = "the URL has two different submission ids"
+	case l.Offer == "" && r.offer.problem == "", l.Submission == "" && r.submission.problem == "":
+		// One of them is missing.
+	case l.Offer == "":
+		l.Problem = r.offer.problem
+	case l.Submission == "":
+		l.Problem = r.submission.problem
+	}
+	return l
+}
+
+// MayRead reports whether a query can have a submission. It is fast, and
+// allocates nothing for nearly every query without one.
+func MayRead(rawQuery string) bool {
+	// The rarest letter of the name finds it in any case.
+	for _, b := range [...]byte{'b', 'B'} {
+		const before = len("su")
+		for from := 0; ; {
+			i := strings.IndexByte(rawQuery[from:], b)
+			if i < 0 {
+				break
+			}
+			from += i + 1
+			start := from - 1 - before
+			if start >= 0 && start+len(SubmissionKey) <= len(rawQuery) && strings.EqualFold(rawQuery[start:start+len(SubmissionKey)], SubmissionKey) {
+				return true
+			}
+		}
+	}
+	return strings.IndexByte(rawQuery, '%') >= 0 && Scan(rawQuery).Submission != ""
+}
+
+// reader collects the values under the three names.
+type reader struct {
+	offers                  func(string) bool
+	offer, submission, test values
+	pairs                   int
+}
+
+// values are those of one name.
+type values struct {
+	seen    bool
+	problem string   // of the first malformed one
+	all     []string // the valid ones, each once
+}
+
+// one returns the only valid value, or "".
+func (v *values) one() string {
+	if len(v.all) != 1 {
+		return ""
+	}
+	return v.all[0]
+}
+
+func (v *values) malformed(problem string) {
+	if v.seen = true; v.problem == "" {
+		v.problem = problem
+	}
+}
+
+func (r *reader) allowed(offer string) bool { return r.offers == nil || r.offers(offer) }
+
+// query reads a query, or a part that was escaped in it.
+func (r *reader) query(raw string, depth int) {
+	for raw != "" {
+		pair := raw
+		if i := strings.IndexAny(raw, "&?"); i < 0 {
+			raw = ""
 		} else {
-			pair, rest = rest[:i], rest[i+1:]
+			pair, raw = raw[:i], raw[i+1:]
 		}
-		// Most pairs are foreign, and most of those show it in the first byte.
-		if pair == "" || pair[0] != OfferKey[0] && pair[0] != SubmissionKey[0] && pair[0] != '%' {
-			continue
+		if r.pairs++; r.pairs > maxPairs {
+			return
 		}
-		key, value, _ := strings.Cut(pair, "=")
-		n := ours(key)
-		if n < 0 {
-			continue
-		}
-		// url.ParseQuery drops a pair that has a semicolon anywhere.
-		value, err := unescape(value)
-		if err != nil || strings.IndexByte(pair, ';') >= 0 {
-			p.Malformed = true
-			continue
-		}
-		into := &p.Offer
-		if n == 1 {
-			into = &p.Submission
-		}
-		if seen[n] && *into != value {
-			p.Malformed = true
-			continue
-		}
-		seen[n], *into = true, value
+		r.pair(pair, depth)
 	}
-	if (seen[0] || seen[1]) && strings.Count(rawQuery, "&") >= maxPairs {
-		return Params{Malformed: true}
-	}
-	return p
 }
 
-// ours tells which of the two keys a raw key is: 0 for the offer's, 1 for the
-// submission's, -1 for a foreign one. An escaped spelling counts.
-func ours(raw string) int {
-	// The shortest spelling of a key is the key, the longest escapes each byte.
-	if len(raw) < len(OfferKey) || len(raw) > 3*len(SubmissionKey) {
-		return -1
+func (r *reader) pair(pair string, depth int) {
+	key, value, ok := strings.Cut(pair, "=")
+	key = unescaped(key)
+	if !ok && depth < maxDepth && strings.ContainsAny(key, "=%") {
+		r.query(key, depth+1)
+		return
 	}
-	switch raw {
+	switch name(key) {
 	case OfferKey:
-		return 0
+		r.value(&r.offer, value, depth)
 	case SubmissionKey:
-		return 1
+		r.value(&r.submission, value, depth)
+	case testKey:
+		r.value(&r.test, value, depth)
+	default:
+		r.foreign(value)
 	}
-	if strings.IndexByte(raw, '%') < 0 {
-		return -1
-	}
-	switch key, _ := url.QueryUnescape(raw); key {
-	case OfferKey:
-		return 0
-	case SubmissionKey:
-		return 1
-	}
-	return -1
 }
 
-func unescape(s string) (string, error) {
-	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
-		return s, nil
+// foreign notices the two names behind an escaped "&" in a value of another
+// parameter. They are not read, as it cannot be known what escaped them. A value
+// that is a path or a URL, such as that of next=, does not count.
+func (r *reader) foreign(raw string) {
+	text := unescaped(raw)
+	_, rest, found := strings.Cut(text, "&")
+	if !found || strings.ContainsAny(text, "/?") {
+		return
 	}
-	return url.QueryUnescape(s)
+	var inner reader
+	inner.query(rest, maxDepth)
+	if inner.offer.seen && inner.submission.seen {
+		const escaped = "the two ids are escaped in the value of another parameter"
+		r.offer.malformed(escaped)
+		r.submission.malformed(escaped)
+	}
 }
 
-// Without is a query without the pairs under the two keys. What remains is
-// byte for byte as it was.
+// value adds a value, and reads what is escaped behind it.
+func (r *reader) value(to *values, raw string, depth int) {
+	to.seen = true
+	text := unescaped(raw)
+	if i := strings.IndexAny(text, "&?"); i >= 0 {
+		rest := text[i+1:]
+		if text = text[:i]; depth < maxDepth {
+			r.query(rest, depth+1)
+		}
+	}
+	id := trimmed(text)
+	if !ValidID(id) {
+		id = trimmed(unescaped(text)) // escaped twice
+	}
+	switch {
+	case text == "":
+	case !ValidID(id) && to == &r.offer:
+		to.malformed(Check(OfferKey, cmp.Or(id, text)))
+	case !ValidID(id):
+		to.malformed(Check(SubmissionKey, cmp.Or(id, text)))
+	case to == &r.offer && !r.allowed(id):
+	case !slices.Contains(to.all, id):
+		to.all = append(to.all, id)
+	}
+}
+
+// Without returns a query without the parameters that Read has read as offer and
+// submission. The rest is unchanged, byte for byte, and Read reads no click in it.
 func Without(rawQuery string) string {
+	if p := Scan(rawQuery); !p.Malformed && ValidID(p.Offer) && ValidID(p.Submission) {
+		// A page's own parameter may be called Offer.
+		rest := without(rawQuery, func(pair string) bool { key, _, _ := strings.Cut(pair, "="); return ours(key) >= 0 })
+		if !Read(rest, nil).Named {
+			return rest
+		}
+	}
+	return without(rawQuery, func(pair string) bool { return mentions(pair, 0) })
+}
+
+// without drops pairs, or those of their parts at a "?" that are to be dropped.
+func without(rawQuery string, drop func(string) bool) string {
 	var kept []string
 	for pair := range strings.SplitSeq(rawQuery, "&") {
-		if key, _, _ := strings.Cut(pair, "="); ours(key) < 0 {
+		parts := strings.Split(pair, "?")
+		left := slices.DeleteFunc(slices.Clone(parts), drop)
+		switch {
+		case len(left) == len(parts):
 			kept = append(kept, pair)
+		case strings.Join(left, "") != "":
+			kept = append(kept, strings.Join(left, "?"))
 		}
 	}
 	return strings.Join(kept, "&")
+}
+
+// mentions reports whether one of the two names is in a query.
+func mentions(raw string, depth int) bool {
+	for pair := range strings.FieldsFuncSeq(raw, func(r rune) bool { return r == '&' || r == '?' }) {
+		key, _, ok := strings.Cut(pair, "=")
+		key = unescaped(key)
+		if n := name(key); n == OfferKey || n == SubmissionKey {
+			return true
+		}
+		if !ok && depth < maxDepth && strings.ContainsAny(key, "=%") && mentions(key, depth+1) {
+			return true
+		}
+	}
+	return false
 }

@@ -1,0 +1,94 @@
+package query
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// longestID is the length of an ID.
+const longestID = 128
+
+// ValidID reports whether a text can be an ID: 1 to 128 letters, digits,
+// underscores and hyphens.
+func ValidID(s string) bool {
+	if s == "" || len(s) > longestID {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// Check returns what is wrong with an ID, without the ID, or "". kind names it.
+func Check(kind, id string) string {
+	switch {
+	case ValidID(id):
+		return ""
+	case id == "":
+		return "the " + kind + " id is empty"
+	case len(id) > longestID:
+		return "the " + kind + " id has " + strconv.Itoa(len(id)) + " characters, at most " + strconv.Itoa(longestID) + " are allowed"
+	}
+	return "the " + kind + " id has something else than letters, digits, _ and -"
+}
+
+// name returns which of the names a decoded key is, or "".
+func name(key string) string {
+	for {
+		key = strings.TrimFunc(key, around)
+		rest, found := cutPrefixFold(key, "amp;")
+		if !found {
+			break
+		}
+		key = rest
+	}
+	for _, known := range [...]string{OfferKey, SubmissionKey, testKey} {
+		if strings.EqualFold(key, known) {
+			return known
+		}
+	}
+	return ""
+}
+
+func cutPrefixFold(s, prefix string) (rest string, found bool) {
+	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
+		return s, false
+	}
+	return s[len(prefix):], true
+}
+
+// trimmed returns a text without what mail programs and people put around an ID.
+func trimmed(s string) string {
+	s, _, _ = strings.Cut(s, "#")
+	return strings.TrimLeftFunc(strings.TrimRightFunc(s, behind), around)
+}
+
+// around reports what may stand on both sides of an ID. Cf are the invisible
+// characters: zero width, soft hyphen, byte order mark.
+func around(r rune) bool {
+	return unicode.IsSpace(r) || unicode.In(r, unicode.Cf, unicode.Ps, unicode.Pe, unicode.Pi, unicode.Pf) || strings.ContainsRune("\"'`<>", r)
+}
+
+// behind reports what may stand behind an ID. In front of it, dots and slashes
+// would make it a path.
+func behind(r rune) bool { return around(r) || strings.ContainsRune(".,:;!*/\\…", r) }
+
+// unescaped decodes percent and plus. A text with a bad escape is unchanged.
+func unescaped(s string) string {
+	if text, err := unescape(s); err == nil {
+		return text
+	}
+	return s
+}
+
+func unescape(s string) (string, error) {
+	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
+		return s, nil
+	}
+	return url.QueryUnescape(s)
+}
