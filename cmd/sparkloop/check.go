@@ -36,6 +36,9 @@ It only reads the list of offers, and never confirms anything.`,
 
 func (a *app) check(ctx context.Context) error {
 	seen := newWitness()
+	if a.wire != nil {
+		seen.next = a.wire
+	}
 	client, err := a.client(sparkloop.WithRetries(1), sparkloop.WithHTTPClient(&http.Client{Transport: seen}))
 	if err != nil {
 		return err

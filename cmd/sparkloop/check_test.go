@@ -100,6 +100,30 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+// Without SPARKLOOP_BASE_URL it says which of the published addresses answers.
+func TestCheckFindsTheAddress(t *testing.T) {
+	t.Parallel()
+	for _, base := range []string{"/api/v2", "/v2"} {
+		d := newDesk(t, sparklooptest.WithEndpoint(base, "conversion"))
+		d.env["SPARKLOOP_BASE_URL"] = ""
+		d.wire = d.api.Transport()
+		got := d.run(t, "check")
+		// In memory there is no Date.
+		assert.Contains(t, got.out, "ok    address  https://api.sparkloop.app"+base+" answers")
+		assert.Contains(t, got.out, "ok    key      accepted")
+		assert.Contains(t, got.out, "ok    offers   1 offer, 1 of the type action")
+		assert.Contains(t, got.out, "FAIL  clock    the server sends no Date")
+		d.env["SPARKLOOP_API_KEY"] = "wrong"
+		got = d.run(t, "check")
+		assert.Equal(t, exitUsage, got.code)
+		assert.Contains(t, got.out, "FAIL  key      rejected (401)")
+		assert.Contains(t, got.out, "ok    address  https://api.sparkloop.app"+base+" answers")
+		for _, r := range d.api.Requests() {
+			assert.Equal(t, http.MethodGet, r.Method)
+		}
+	}
+}
+
 func TestCheckOfTheClock(t *testing.T) {
 	t.Parallel()
 	for ahead, says := range map[time.Duration]string{

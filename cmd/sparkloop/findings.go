@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ func (r *findings) key(err error) {
 func (r *findings) address(seen *witness, base string, err error) {
 	var answered *answer // the one that the call ended with
 	for i := range seen.answers {
-		if a := &seen.answers[i]; err == nil && a.status < 300 || err != nil && a.json {
+		if a := &seen.answers[i]; err == nil && a.status < 300 || err != nil && a.json && a.status == http.StatusUnauthorized {
 			answered = a
 			break
 		}

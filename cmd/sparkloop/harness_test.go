@@ -29,6 +29,7 @@ type desk struct {
 	dir  string
 	env  map[string]string
 	opts []sparkloop.Option
+	wire http.RoundTripper
 }
 
 // newDesk is one whose commands call a server over a socket, hardly wait between
@@ -74,7 +75,7 @@ func (d *desk) run(t *testing.T, args ...string) outcome {
 func (d *desk) with(t *testing.T, ctx context.Context, in io.Reader, args ...string) outcome {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	a := &app{getenv: func(name string) string { return d.env[name] }, in: in, out: &stdout, err: &stderr, opts: d.opts}
+	a := &app{getenv: func(name string) string { return d.env[name] }, in: in, out: &stdout, err: &stderr, opts: d.opts, wire: d.wire}
 	got := outcome{run(ctx, args, a), stdout.String(), stderr.String()}
 	require.NotContains(t, got.out+got.err, secret)
 	return got

@@ -105,7 +105,7 @@ func whyRefused(err error) string {
 // whyLeft is the same for a failure that may pass.
 func whyLeft(err error) string {
 	if errors.Is(err, context.Canceled) {
-		return "interrupted before the answer came"
+		return "interrupted"
 	}
 	for _, known := range []error{sparkloop.ErrUnauthorized, sparkloop.ErrRateLimited, sparkloop.ErrEndpointNotFound, sparkloop.ErrUnexpectedResponse} {
 		if errors.Is(err, known) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"runtime/debug"
 
@@ -26,6 +27,7 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 	opts     []sparkloop.Option
+	wire     http.RoundTripper // of check, nil outside of tests
 }
 
 // failure is an error with the exit code that it ends in. Any other error of a

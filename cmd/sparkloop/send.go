@@ -129,7 +129,7 @@ func (l *list) confirmBatch(ctx context.Context, batch []*job) error {
 				if i >= len(batch) {
 					return
 				}
-				if err := l.confirm(calls, batch[i]); err != nil {
+				if err := l.confirm(ctx, calls, batch[i]); err != nil {
 					stop(err)
 				}
 			}
@@ -140,10 +140,11 @@ func (l *list) confirmBatch(ctx context.Context, batch []*job) error {
 }
 
 // confirm asks about one conversion. An error is a reason to ask about no more.
-func (l *list) confirm(ctx context.Context, j *job) error {
+// When run ends, a call under way goes on until ctx does.
+func (l *list) confirm(run, ctx context.Context, j *job) error {
 	key := j.line.Tracking.Key()
 	lost := l.journal.Asked(key) // by a run that was killed
-	confirmation, trace, err := l.ask(ctx, j.line.Tracking)
+	confirmation, trace, err := l.ask(run, ctx, j.line.Tracking)
 	if trace.failed != nil {
 		return trace.failed
 	}
@@ -178,6 +179,7 @@ func (l *list) confirm(ctx context.Context, j *job) error {
 
 // trace follows the requests of a call.
 type trace struct {
+	begun          atomic.Bool // the first one goes out
 	sent, answered atomic.Int64
 	once           sync.Once
 	failed         error // the journal's
@@ -187,13 +189,19 @@ type trace struct {
 // is when a shop or an earlier run on the same key has used it. The client has
 // everybody pause then, so that asking again at once does no harm. The journal
 // notes the first request when it goes out, after its turn under the limit.
-func (l *list) ask(ctx context.Context, t sparkloop.Tracking) (*sparkloop.Confirmation, *trace, error) {
+func (l *list) ask(run, ctx context.Context, t sparkloop.Tracking) (*sparkloop.Confirmation, *trace, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	tr := &trace{}
+	defer context.AfterFunc(run, func() {
+		if !tr.begun.Load() {
+			cancel()
+		}
+	})()
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) {
 			tr.once.Do(func() {
+				tr.begun.Store(true)
 				if tr.failed = l.journal.Ask(t.Key(), l.now()); tr.failed != nil {
 					cancel()
 				}
@@ -224,6 +232,9 @@ func longWait(err error) time.Duration {
 func (t *tally) add(j *job, err error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if errors.Is(err, context.Canceled) {
+		return nil // the run has stopped already; this call was cut off with it
+	}
 	t.n[j.result]++
 	if j.result != toBeTriedAgain {
 		t.inARow = 0
@@ -231,9 +242,6 @@ func (t *tally) add(j *job, err error) error {
 			t.missing++
 		}
 		return nil
-	}
-	if errors.Is(err, context.Canceled) {
-		return nil // the run has stopped already; this call was cut off with it
 	}
 	if t.first == nil {
 		t.first = err

@@ -101,8 +101,12 @@ func (c *columns) line(r record) (Line, bool) {
 	}
 	line.Cells = r.cells[:len(c.header)]
 	line.Tracking, line.Err = c.tracking(line.Cells)
-	if line.Err == nil && line.Tracking.IsZero() {
+	switch {
+	case line.Err != nil:
+	case line.Tracking.IsZero():
 		line.Note = "no tracking"
+	case line.Tracking.Test:
+		line.Tracking, line.Note = sparkloop.Tracking{}, "a test click"
 	}
 	if c.time >= 0 {
 		line.Time, line.TimeErr = ParseTime(clean(line.Cells[c.time]))

@@ -196,6 +196,12 @@ func TestColumnsThatDisagree(t *testing.T) {
 	assert.Equal(t, []string{`2 ERR "tracking": not an encoded tracking, v1.offer.submission.time`, "4 ERR the two IDs are swapped: the offer column holds a submission, or the submission column an offer", "5 o/s"}, got)
 }
 
+func TestATestClickIsNotSent(t *testing.T) {
+	t.Parallel()
+	got := outcome(t, "tracking,x\nv1.o.s.1700000000.test,\nv1.o.s.1700000000,", sheet.Columns{})
+	assert.Equal(t, []string{"2 - a test click", "3 o/s"}, got)
+}
+
 func TestEncodings(t *testing.T) {
 	t.Parallel()
 	text := "größe;offer;submission\nü;" + o + ";" + s
