@@ -48,7 +48,7 @@ func (l *Log) Wait(ctx context.Context) error {
 		return err
 	}
 	l.mu.Lock()
-	if now := l.now(); len(l.line) == 0 && l.turn(0, now) <= now {
+	if now := l.now(); len(l.line) == 0 && l.turn(0, now) == now {
 		l.depart(now)
 		l.mu.Unlock()
 		return nil
@@ -96,10 +96,8 @@ func (l *Log) Wait(ctx context.Context) error {
 func (l *Log) Pause(_ context.Context, d time.Duration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if until := l.now() + int64(d); until > l.paused {
-		l.paused = until
-		l.tell()
-	}
+	l.paused = max(l.paused, l.now()+int64(d))
+	l.tell()
 	return nil
 }
 
@@ -122,9 +120,7 @@ func (l *Log) depart(now int64) {
 // leave removes a call from the line; those behind it move up.
 func (l *Log) leave(place int) {
 	l.line = slices.Delete(l.line, place, place+1)
-	if place < len(l.line) {
-		l.tell()
-	}
+	l.tell()
 }
 
 // tell makes all in line compute their turn again.

@@ -316,3 +316,26 @@ func TestNobodyOvertakes(t *testing.T) {
 		})
 	}
 }
+
+// Each one in line has the turn of the request that is n departures before.
+func TestTurnsFollowTheDepartures(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := pacing.New(3, time.Minute)
+		start := time.Now()
+		for _, at := range []time.Duration{0, 10 * time.Second, 25 * time.Second, 61 * time.Second} {
+			time.Sleep(at - time.Since(start))
+			require.NoError(t, l.Wait(t.Context()))
+			assert.Equal(t, at, time.Since(start), "free at once")
+		}
+		var wg sync.WaitGroup
+		for _, at := range []time.Duration{71, 86, 122, 132, 147, 183, 193} {
+			wg.Go(func() {
+				assert.NoError(t, l.Wait(t.Context()))
+				assert.Equal(t, at*time.Second, time.Since(start))
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+	})
+}

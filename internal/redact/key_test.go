@@ -42,6 +42,19 @@ func TestAShortKeyGarblesNothing(t *testing.T) {
 	assert.Equal(t, http.Header{"Link": {"k"}}, key.RedactHeader(http.Header{"Link": {"k"}}))
 }
 
+// The longest form is found first, the shortest key has four characters.
+func TestTheEndsOfAKey(t *testing.T) {
+	t.Parallel()
+	key := redact.NewKey(`abcd\`)
+	assert.Equal(t, `[redacted] and [redacted]`, key.Redact(`abcd\ and abcd\\`))
+	four := redact.NewKey("k3y!")
+	assert.Equal(t, "[redacted]", four.Redact("k3y!"))
+	assert.Equal(t, http.Header{"B": {"[redacted]"}}, four.RedactHeader(http.Header{"A-K3Y!": {"x"}, "B": {"k3y!"}}))
+	three := redact.NewKey("k3y")
+	assert.Equal(t, "k3y", three.Redact("k3y"))
+	assert.Equal(t, http.Header{"K3y": {"k3y"}}, three.RedactHeader(http.Header{"K3y": {"k3y"}}))
+}
+
 func TestRedactHeader(t *testing.T) {
 	t.Parallel()
 	key := redact.NewKey("sEcret-1")

@@ -64,14 +64,12 @@ func (e *redactedError) Is(target error) bool { return e.is(target) }
 // Printable replaces control characters and line breaks by spaces and returns
 // at most MaxMessage bytes.
 func Printable(s string) string {
-	if !printableASCII(s) {
-		s = strings.Map(func(r rune) rune {
-			if !unicode.IsPrint(r) || r == utf8.RuneError {
-				return ' '
-			}
-			return r
-		}, s)
-	}
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
+			return ' '
+		}
+		return r
+	}, s)
 	s = strings.TrimSpace(s)
 	if len(s) <= MaxMessage {
 		return s
@@ -81,14 +79,4 @@ func Printable(s string) string {
 		end--
 	}
 	return s[:end]
-}
-
-// printableASCII is the fast path: most texts need no cleaning.
-func printableASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
 }

@@ -54,6 +54,26 @@ func TestACutTextHasNoPartOfTheKey(t *testing.T) {
 	assert.Equal(t, "[redacted] x", string(key.Excerpt([]byte(secret+" x"))))
 }
 
+// A long key repeated shrinks so much that the place of the cut shows.
+func TestNoPartOfALongKeyIsLeft(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("K3y-", 255)
+	key := redact.NewKey(long)
+	for length, cut := range map[int]func(string) string{
+		redact.MaxMessage + 16<<10: key.Clean,
+		redact.MaxExcerpt + 8<<10:  func(s string) string { return string(key.Excerpt([]byte(s))) },
+	} {
+		for _, extra := range []int{1, 2, 3, 500, len(long) - 1, len(long), len(long) + 1, 9 << 10} {
+			text := strings.Repeat(long, length/len(long)+12)[:length+extra]
+			assert.NotContains(t, cut(text), "K3y", "%d bytes", len(text))
+		}
+	}
+	fits := strings.Repeat("x", (redact.MaxExcerpt+8<<10)%len(long)) + strings.Repeat(long, (redact.MaxExcerpt+8<<10)/len(long))
+	assert.NotEmpty(t, key.Excerpt([]byte(fits)), "nothing is dropped of a text that is looked at to its end")
+	assert.NotContains(t, string(key.Excerpt([]byte(fits))), "K3y")
+	assert.Equal(t, 0, len(key.Excerpt([]byte(fits+"x"))))
+}
+
 func TestErr(t *testing.T) {
 	t.Parallel()
 	key := redact.NewKey("sEcret")
