@@ -1,6 +1,8 @@
 package sqliteoutbox_test
 
 import (
+	"context"
+	"database/sql"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/outbox"
 	"github.com/sparkloop-go/sparkloop/outbox/sqliteoutbox"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
@@ -132,4 +135,41 @@ func TestOpenDeletesNoLogOfAMissingFile(t *testing.T) {
 	assert.Equal(t, "frames", string(left))
 	_, err = os.Stat(path)
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// The steps are those of docs/outbox.md.
+func TestABackupOfAnOpenFileCanBeRestored(t *testing.T) {
+	t.Parallel()
+	api := sparklooptest.NewServer(t)
+	path := filepath.Join(t.TempDir(), "queue.db")
+	q, err := sqliteoutbox.Open(t.Context(), path, api.Client(), enqueueOnly)
+	require.NoError(t, err)
+	before, after := click(api), click(api)
+	require.NoError(t, q.Enqueue(t.Context(), before))
+	db, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), "VACUUM INTO ?", path+".backup")
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	require.NoError(t, q.Enqueue(t.Context(), after))
+	require.NoError(t, q.Close(t.Context()))
+
+	for _, left := range []string{"-wal", "-shm"} {
+		require.NoError(t, os.RemoveAll(path+left))
+	}
+	require.NoError(t, os.Rename(path+".backup", path))
+	var log logged
+	q, err = sqliteoutbox.Open(t.Context(), path, api.Client(), outbox.Options{
+		Logger: log.logger(),
+		Source: func(context.Context, time.Time) ([]sparkloop.Tracking, error) {
+			return []sparkloop.Tracking{before, after}, nil
+		},
+	})
+	require.NoError(t, err)
+	closed(t, q)
+	require.NoError(t, api.WaitConfirmed(t.Context(), before))
+	require.NoError(t, api.WaitConfirmed(t.Context(), after))
+	stats, err := q.Stats(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 1, stats.Swept)
 }
