@@ -170,8 +170,28 @@ func (o *Outbox) RedriveAll(ctx context.Context, s outbox.State) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return o.redrive(ctx, condition)
+	n := 0
+	for last := int64(0); ; { // in batches: one statement for a million would not end in time
+		var end *int64
+		err := o.db.called(ctx).scan(ctx, []any{&end}, o.statement(`
+			SELECT max(id) FROM (SELECT id FROM {schema}.river_job
+				WHERE queue = '`+queue+`' AND`+condition+`AND id > $1::bigint ORDER BY id LIMIT $2::bigint) AS batch`), last, redriveMax)
+		if err != nil {
+			return n, fmt.Errorf("sparkloop outbox: redrive: %w", err)
+		}
+		if end == nil {
+			return n, nil
+		}
+		some, err := o.redrive(ctx, condition+`AND id > $2::bigint AND id <= $3::bigint`, last, *end)
+		if n += some; err != nil {
+			return n, err
+		}
+		last = *end
+	}
 }
+
+// redriveMax is how many conversions one statement redrives.
+const redriveMax = 1000
 
 func (o *Outbox) redrive(ctx context.Context, condition string, args ...any) (int, error) {
 	tag, err := o.db.called(ctx).Exec(ctx, o.statement(`

@@ -80,6 +80,30 @@ func TestWhatPeopleDidInRiver(t *testing.T) {
 		one[string](t, pool, `SELECT metadata::text || ' ' || attempt FROM {schema}.river_job WHERE id = 1 AND errors IS NULL AND finalized_at IS NULL`))
 }
 
+func TestManyAreRedrivenInBatches(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	api := newAPI(t)
+	box := openBox(t, pool, api.Client(), quick(enqueueOnly))
+	const all = 2*redriveMax + 500
+	exec(t, pool, `INSERT INTO {schema}.river_job (args, kind, queue, max_attempts, state, finalized_at, unique_key, unique_states)
+		SELECT jsonb_build_object('offer', 'offer_1', 'submission', 'submission_' || n), 'sparkloop_conversion', 'sparkloop', 32767,
+			'cancelled', now(), convert_to('offer_1/submission_' || n, 'UTF8'), B'11111111'
+		FROM generate_series(1, $1::bigint) AS n`, all)
+	exec(t, pool, `CREATE TABLE {schema}.batches (n bigint)`)
+	exec(t, pool, `CREATE FUNCTION {schema}.batch() RETURNS trigger LANGUAGE plpgsql AS
+		$$ BEGIN INSERT INTO {schema}.batches SELECT count(*) FROM changed; RETURN NULL; END $$`)
+	exec(t, pool, `CREATE TRIGGER batch AFTER UPDATE ON {schema}.river_job REFERENCING NEW TABLE AS changed
+		FOR EACH STATEMENT EXECUTE FUNCTION {schema}.batch()`)
+	n, err := box.RedriveAll(t.Context(), outbox.Dead)
+	require.NoError(t, err)
+	assert.Equal(t, all, n)
+	assert.Equal(t, int64(redriveMax), one[int64](t, pool, `SELECT max(n) FROM {schema}.batches`))
+	s, err := box.Stats(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, []int{all, 0}, []int{s.Pending, s.Dead})
+}
+
 func TestTidyByOptionsNow(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)
