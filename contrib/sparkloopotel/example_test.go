@@ -3,7 +3,6 @@ package sparkloopotel_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -25,12 +24,14 @@ import (
 func Example() {
 	api, err := sparklooptest.Start() // stands for SparkLoop
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer api.Close()
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer os.RemoveAll(dir)
 	ctx := context.Background()
@@ -44,11 +45,13 @@ func Example() {
 	client, err := sparkloop.New(sparklooptest.APIKey, sparkloop.WithBaseURL(api.URL()),
 		sparkloop.WithHTTPClient(&http.Client{Transport: transport}))
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	queue, err := sqliteoutbox.Open(ctx, filepath.Join(dir, "sparkloop.db"), client, outbox.Options{})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer queue.Close(ctx)
 
@@ -57,7 +60,8 @@ func Example() {
 		return queue.Enqueue(ctx, tracking)
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	for queue.Delivered().Confirmed == 0 {
 		time.Sleep(time.Millisecond)
@@ -80,32 +84,38 @@ func Example() {
 func ExampleObserveQueue() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer os.RemoveAll(dir)
 	ctx := context.Background()
 	client, err := sparkloop.New("key")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	queue, err := sqliteoutbox.Open(ctx, filepath.Join(dir, "sparkloop.db"), client, outbox.Options{Workers: -1})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer queue.Close(ctx)
 
 	reader := metric.NewManualReader() // or a PeriodicReader with an exporter
 	meters := metric.NewMeterProvider(metric.WithReader(reader))
 	if _, err := sparkloopotel.ObserveQueue(queue, sparkloopotel.WithMeterProvider(meters)); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 
 	if err := queue.Enqueue(ctx, sparkloop.Tracking{Offer: "offer_1", Submission: "submission_1"}); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	var all metricdata.ResourceMetrics
 	if err := reader.Collect(ctx, &all); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	for _, m := range all.ScopeMetrics[0].Metrics {
 		if m.Name == "sparkloop.outbox.conversions" {

@@ -54,7 +54,7 @@ const apiKey = "the-key-that-nobody-may-see"
 func show(s tracetest.SpanStub) string {
 	line := s.SpanKind.String() + " " + s.Name
 	for _, a := range sorted(s.Attributes) {
-		line += fmt.Sprintf(" %s=%s", a.Key, a.Value.Emit())
+		line += fmt.Sprintf(" %s=%s", a.Key, a.Value.String())
 	}
 	if s.Status.Code != 0 {
 		line += " " + s.Status.Code.String() + "(" + s.Status.Description + ")"
@@ -94,7 +94,7 @@ func points(m metricdata.Metrics) (lines []string) {
 	line := func(attrs attribute.Set, value any) {
 		text := m.Name + " "
 		for _, a := range attrs.ToSlice() {
-			text += fmt.Sprintf("%s=%s ", a.Key, a.Value.Emit())
+			text += fmt.Sprintf("%s=%s ", a.Key, a.Value.String())
 		}
 		lines = append(lines, text+fmt.Sprint(value, m.Unit))
 	}

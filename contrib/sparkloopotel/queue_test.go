@@ -87,7 +87,7 @@ func trimmed(lines []string) []string {
 
 // A queue that cannot be read leaves no old figures, and lets all other metrics of
 // the process through to the exporter.
-func TestObserveQueueThatCannotBeRead(t *testing.T) {
+func TestObserveQueueThatCannotBeRead(t *testing.T) { //nolint:paralleltest // the error handler is global
 	var handled []string
 	before := otel.GetErrorHandler()
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { handled = append(handled, err.Error()) }))

@@ -141,7 +141,7 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	switch err {
 	case nil:
-	case io.EOF: //nolint:errorlint // as io.Reader says
+	case io.EOF:
 		b.request.end("")
 	default:
 		b.request.end(typeOf(err))

@@ -3,7 +3,6 @@ package sparkloopprom_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -25,12 +24,14 @@ import (
 func Example() {
 	api, err := sparklooptest.Start() // stands for SparkLoop
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer api.Close()
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer os.RemoveAll(dir)
 	ctx := context.Background()
@@ -39,11 +40,13 @@ func Example() {
 	client, err := sparkloop.New(sparklooptest.APIKey, sparkloop.WithBaseURL(api.URL()),
 		sparkloop.WithHTTPClient(&http.Client{Transport: transport}))
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	queue, err := sqliteoutbox.Open(ctx, filepath.Join(dir, "sparkloop.db"), client, outbox.Options{})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer queue.Close(ctx)
 
@@ -54,7 +57,8 @@ func Example() {
 	// A conversion comes and goes. Then Prometheus asks.
 	_, tracking := api.Click("", "https://shop.example/welcome")
 	if err := queue.Enqueue(ctx, tracking); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	for queue.Delivered().Confirmed == 0 {
 		time.Sleep(time.Millisecond)
@@ -87,7 +91,8 @@ func ExampleNewCollector_twoQueues() {
 
 	families, err := registry.Gather()
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	for _, family := range families {
 		if family.GetName() == "sparkloop_outbox_up" {
@@ -105,14 +110,16 @@ func ExampleNewCollector_twoQueues() {
 func ExampleNewTransport() {
 	api, err := sparklooptest.Start()
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer api.Close()
 	transport := sparkloopprom.NewTransport(nil)
 	client, err := sparkloop.New("wrong-key", sparkloop.WithBaseURL(api.URL()),
 		sparkloop.WithHTTPClient(&http.Client{Transport: transport}))
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(transport)
@@ -121,7 +128,8 @@ func ExampleNewTransport() {
 	fmt.Println(err != nil)
 	families, err := registry.Gather()
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	for _, family := range families {
 		for _, metric := range family.GetMetric() {

@@ -37,19 +37,22 @@ func Example() {
 		OnConfirmed: func(e outbox.Entry) { confirmed <- e },
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	_, tracking := api.Click("", "https://shop.example/welcome")
 
 	// In the handler of the purchase. nil means that the conversion is on disk.
 	if err := queue.Enqueue(ctx, tracking); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println((<-confirmed).Reason)
 
 	// At the end of the program, after the HTTP server's Shutdown.
 	if err := queue.Close(ctx); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	// Output:
 	// Conversion tracked successfully
@@ -66,15 +69,18 @@ func ExampleOutbox_EnqueueTx() {
 
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "shop.db")+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer db.Close()
 	if _, err := db.ExecContext(ctx, `CREATE TABLE orders (product TEXT, tracking TEXT)`); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	queue, err := sqliteoutbox.OpenDB(ctx, db, api.Client(), outbox.Options{})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer queue.Close(ctx)
 
@@ -124,14 +130,16 @@ func ExampleOutbox_RedriveAll() {
 		OnConfirmed: tell, OnDead: tell, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer queue.Close(ctx)
 
 	_, tracking := api.Click("", "https://shop.example/welcome")
 	api.Fail(sparklooptest.Status(404, `{"error":"Submission not found"}`), 1)
 	if err := queue.Enqueue(ctx, tracking); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println((<-ended).State)
 	for entry, err := range queue.List(ctx, outbox.Dead) {
