@@ -177,3 +177,18 @@ func BenchmarkStats(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkRedriveAll redrives a million dead conversions.
+func BenchmarkRedriveAll(b *testing.B) {
+	q := filled(b, 1_000_000, 100_000)
+	for b.Loop() {
+		b.StopTimer()
+		_, err := q.db.pool.Exec(b.Context(), in(q.schema, `
+			UPDATE {schema}.river_job SET state = 'cancelled', finalized_at = now() - id * interval '1 s'`))
+		require.NoError(b, err)
+		b.StartTimer()
+		if n, err := q.RedriveAll(b.Context(), outbox.Dead); err != nil || n != 1_000_000 {
+			b.Fatal(n, err)
+		}
+	}
+}

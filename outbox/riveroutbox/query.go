@@ -53,12 +53,12 @@ func (o *Outbox) stats(ctx context.Context) (outbox.Stats, error) {
 	ours := ` FROM {schema}.river_job WHERE queue = '` + queue + `' AND`
 	err := o.db.called(ctx).scan(ctx, []any{&s.Time, &s.Pending, &s.Confirmed, &s.Swept, &oldest, &s.Dead, &s.Expired, &died}, o.statement(`
 		SELECT {now},
-			(SELECT count(*)`+ours+pending+`),
+			waits,
 			(SELECT count(*) FROM {schema}.river_job WHERE state = 'completed' AND finalized_at IS NOT NULL), -- River's index
-			(SELECT count(*)`+ours+` metadata ? '`+sweptKey+`'),
-			(SELECT min(created_at)`+ours+pending+`),
-			dead, expired, died
-		FROM (SELECT count(*) FILTER (WHERE NOT`+expired+`) AS dead, count(*) FILTER (WHERE`+expired+`) AS expired,
+			(SELECT count(*) FROM {schema}.river_job WHERE metadata ? '`+sweptKey+`'), -- our index
+			first, dead, expired, died
+		FROM (SELECT count(*) AS waits, min(coalesce(to_timestamp((metadata->>'`+redriven+`')::float8), created_at)) AS first`+ours+pending+`) AS open,
+			(SELECT count(*) FILTER (WHERE NOT`+expired+`) AS dead, count(*) FILTER (WHERE`+expired+`) AS expired,
 			max(finalized_at) AS died`+ours+failed+`) AS ended`), o.now())
 	if err != nil {
 		return s, err
@@ -151,58 +151,6 @@ func scanEntry(row pgx.CollectableRow) (outbox.Entry, error) {
 	}
 	e.DueAt = time.Time{}
 	return e, nil
-}
-
-// Redrive implements [outbox.Queue].
-func (o *Outbox) Redrive(ctx context.Context, ids ...int64) (int, error) {
-	if len(ids) == 0 {
-		return 0, nil
-	}
-	return o.redrive(ctx, failed+`AND id = ANY ($2::bigint[])`, ids)
-}
-
-// RedriveAll implements [outbox.Queue].
-func (o *Outbox) RedriveAll(ctx context.Context, s outbox.State) (int, error) {
-	if s != outbox.Dead && s != outbox.Expired {
-		return 0, fmt.Errorf("sparkloop outbox: redrive: only what is dead or expired can be, not what is %q", s)
-	}
-	condition, err := where(s)
-	if err != nil {
-		return 0, err
-	}
-	n := 0
-	for last := int64(0); ; { // in batches: one statement for a million would not end in time
-		var end *int64
-		err := o.db.called(ctx).scan(ctx, []any{&end}, o.statement(`
-			SELECT max(id) FROM (SELECT id FROM {schema}.river_job
-				WHERE queue = '`+queue+`' AND`+condition+`AND id > $1::bigint ORDER BY id LIMIT $2::bigint) AS batch`), last, redriveMax)
-		if err != nil {
-			return n, fmt.Errorf("sparkloop outbox: redrive: %w", err)
-		}
-		if end == nil {
-			return n, nil
-		}
-		some, err := o.redrive(ctx, condition+`AND id > $2::bigint AND id <= $3::bigint`, last, *end)
-		if n += some; err != nil {
-			return n, err
-		}
-		last = *end
-	}
-}
-
-// redriveMax is how many conversions one statement redrives.
-const redriveMax = 1000
-
-func (o *Outbox) redrive(ctx context.Context, condition string, args ...any) (int, error) {
-	tag, err := o.db.called(ctx).Exec(ctx, o.statement(`
-		UPDATE {schema}.river_job
-		SET state = 'scheduled', scheduled_at = {now}, finalized_at = NULL, attempt = 0, errors = NULL,
-			metadata = metadata - 'output' - 'cancel_attempted_at'
-		WHERE queue = '`+queue+`' AND`+condition), append([]any{o.now()}, args...)...)
-	if err != nil {
-		return 0, fmt.Errorf("sparkloop outbox: redrive: %w", err)
-	}
-	return int(tag.RowsAffected()), nil
 }
 
 // utc is a time as the outbox gives it out, zero for none.

@@ -77,7 +77,7 @@ func TestWhatPeopleDidInRiver(t *testing.T) {
 	require.NoError(t, err)
 	assert.Zero(t, n)
 	assert.Equal(t, `{"sparkloop_swept": true} 0`,
-		one[string](t, pool, `SELECT metadata::text || ' ' || attempt FROM {schema}.river_job WHERE id = 1 AND errors IS NULL AND finalized_at IS NULL`))
+		one[string](t, pool, `SELECT (metadata - 'sparkloop_redriven')::text || ' ' || attempt FROM {schema}.river_job WHERE id = 1 AND errors IS NULL AND finalized_at IS NULL`))
 }
 
 func TestManyAreRedrivenInBatches(t *testing.T) {
@@ -161,4 +161,41 @@ func TestConfirmedByHour(t *testing.T) {
 	assert.Equal(t, [24]int{0: 1, 22: 1, 23: 2}, s.ConfirmedByHour)
 	assert.Equal(t, 6, s.Confirmed)
 	assert.Zero(t, s.OldestPending)
+}
+
+// TestRedriveAllInBatches has more than one transaction redrives, among them
+// many with the same time.
+func TestRedriveAllInBatches(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	box := openBox(t, pool, newAPI(t).Client(), quick(enqueueOnly))
+	const n = 2*redriveMax + 7
+	exec(t, pool, `
+		INSERT INTO {schema}.river_job (kind, queue, max_attempts, args, created_at, state, finalized_at, metadata)
+		SELECT 'sparkloop_conversion', 'sparkloop', 9, '{}', now() - interval '30 days', (CASE WHEN i % 3 = 0 THEN 'discarded' ELSE 'cancelled' END)::{schema}.river_job_state,
+			now() - (i / 6000) * interval '1 day', jsonb_build_object('output', jsonb_build_object('state', CASE WHEN i % 10 = 0 THEN 'expired' ELSE 'dead' END))
+		FROM generate_series(1, $1::int) AS i`, n)
+	got, err := box.RedriveAll(t.Context(), outbox.Expired)
+	require.NoError(t, err)
+	assert.Equal(t, n/10, got)
+	got, err = box.RedriveAll(t.Context(), outbox.Dead)
+	require.NoError(t, err)
+	assert.Equal(t, n-n/10, got)
+	s, err := box.Stats(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, n, s.Pending)
+	assert.Zero(t, s.Dead+s.Expired)
+	assert.WithinDuration(t, s.Time, s.OldestPending, time.Minute, "they have waited since they were redriven")
+}
+
+func TestStatsBySweptIndex(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	box := openBox(t, pool, newAPI(t).Client(), quick(enqueueOnly))
+	require.NotNil(t, box)
+	exec(t, pool, `INSERT INTO {schema}.river_job (kind, queue, max_attempts, args) SELECT 'k', 'other', 9, '{}' FROM generate_series(1, 3000)`)
+	exec(t, pool, `VACUUM ANALYZE {schema}.river_job`)
+	plan := one[string](t, pool, `EXPLAIN (FORMAT JSON) SELECT count(*) FROM {schema}.river_job WHERE metadata ? 'sparkloop_swept'`)
+	assert.Contains(t, plan, "sparkloop_swept")
+	assert.NotContains(t, plan, "Seq Scan")
 }

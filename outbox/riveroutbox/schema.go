@@ -146,6 +146,9 @@ func steps(schema string) []string {
 		);
 		INSERT INTO {schema}.sparkloop_outbox (version, minimum) VALUES (`+
 		strconv.Itoa(schemaVersion)+`, `+strconv.Itoa(minimumVersion)+`);
+	END IF;
+	IF to_regclass('{schema}.sparkloop_swept') IS NULL THEN -- for Stats alone, so no program needs it
+		CREATE INDEX sparkloop_swept ON {schema}.river_job (id) WHERE metadata ? '`+sweptKey+`';
 	END IF;`))
 }
 
