@@ -59,7 +59,8 @@ func newShared(ctx context.Context, db *sql.DB) *database {
 	var name string
 	row := db.QueryRowContext(ctx, "PRAGMA database_list")
 	if row.Scan(&seq, &name, &d.file.path) == nil && d.file.path != "" {
-		d.file.identify("")
+		d.file.names = []string{d.file.path}
+		d.file.identify()
 	}
 	return d
 }

@@ -170,7 +170,7 @@ func (q *Outbox) deliver(ctx context.Context, c claim) {
 			return
 		}
 		if permanent(err) {
-			q.leaveOut(record, c.ID, "its answer cannot be stored: "+err.Error())
+			q.leaveOut(record, c.ID, 1, "its answer cannot be stored: "+err.Error())
 			return
 		}
 		select {

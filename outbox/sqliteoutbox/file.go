@@ -25,7 +25,8 @@ const settings = "?mode=rw&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&
 // file is the file that a queue's connections have open. What is committed to it
 // is lost once its path names another file or none.
 type file struct {
-	path string
+	path  string
+	names []string // to watch
 	driver.Connector
 
 	mu   sync.Mutex
@@ -41,7 +42,7 @@ func (f *file) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.identify("", "-wal", "-shm")
+	f.identify()
 	if err := f.check(); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -49,11 +50,10 @@ func (f *file) Connect(ctx context.Context) (driver.Conn, error) {
 }
 
 // identify remembers the file that each name stands for, where it is not known.
-func (f *file) identify(suffixes ...string) {
+func (f *file) identify() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, suffix := range suffixes {
-		name := f.path + suffix
+	for _, name := range f.names {
 		if info, err := os.Stat(name); err == nil && f.open != nil && f.open[name] == nil {
 			f.open[name] = info
 		}
@@ -94,7 +94,10 @@ func openFile(path string) (*sql.DB, *file, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f := &file{path: path, Connector: connector, open: make(map[string]os.FileInfo)}
+	f := &file{path: path, names: []string{path}, Connector: connector, open: make(map[string]os.FileInfo)}
+	if real, err := filepath.EvalSymlinks(path); err == nil { // SQLite puts the other files beside that one
+		f.names = append(f.names, real, real+"-wal", real+"-shm")
+	}
 	return sql.OpenDB(f), f, nil
 }
 
@@ -138,6 +141,8 @@ func plain(path string, err error) error {
 	switch said.Code() & 0xff { // the rest is SQLite's detail
 	case sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("%s is not a SQLite database; it is left as it is: give another path: %w", path, err)
+	case sqlite3.SQLITE_CORRUPT:
+		return fmt.Errorf("%s is damaged; copy it, then restore a backup or run the sqlite3 command .recover: %w", path, err)
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY:
 		return fmt.Errorf("%s: %w", unwritable, err)
 	}

@@ -3,6 +3,7 @@ package sqliteoutbox_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -77,6 +78,35 @@ func replace(path string) error {
 		return err
 	}
 	return os.Rename(path+".new", path)
+}
+
+// The log lies beside the file that a link leads to.
+func TestALinkIsWatchedWithItsTarget(t *testing.T) {
+	t.Parallel()
+	for name, away := range map[string]func(link, target string) error{
+		"link deleted": func(link, _ string) error { return os.Remove(link) },
+		"link led away": func(link, target string) error {
+			return errors.Join(os.Remove(link), os.WriteFile(target+".2", nil, 0o600), os.Symlink(target+".2", link))
+		},
+		"target deleted":  func(_, target string) error { return os.Remove(target) },
+		"its log deleted": func(_, target string) error { return os.Remove(target + "-wal") },
+		"all of it deleted": func(link, target string) error {
+			return errors.Join(os.Remove(link), os.RemoveAll(filepath.Dir(target)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			api := sparklooptest.NewServer(t)
+			target, link := filepath.Join(t.TempDir(), "real.db"), filepath.Join(t.TempDir(), "queue.db")
+			require.NoError(t, os.Symlink(target, link))
+			q, err := sqliteoutbox.Open(t.Context(), link, api.Client(), outbox.Options{Workers: -1, Logger: new(logged).logger()})
+			require.NoError(t, err)
+			closed(t, q)
+			require.NoError(t, q.Enqueue(t.Context(), click(api)))
+			require.NoError(t, away(link, target))
+			require.ErrorContains(t, q.Enqueue(t.Context(), click(api)), "restart the program")
+		})
+	}
 }
 
 func TestAFileThatIsPutBackIsUsedAgain(t *testing.T) {

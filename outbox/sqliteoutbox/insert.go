@@ -44,21 +44,20 @@ type insertion struct {
 // insert stores conversions and returns how many were new. Those of calls that
 // arrive while one is writing share the next transaction and its fsync.
 func (d *database) insert(ctx context.Context, rows ...[]any) (stored int, err error) {
-	within, cancel := context.WithTimeout(ctx, waitMax)
-	defer cancel()
-	i := &insertion{ctx: within, rows: rows, done: make(chan struct{})}
+	i := &insertion{rows: rows}
 	d.mu.Lock()
-	first := !d.storing
-	d.storing = true
-	if !first {
-		d.waiting = append(d.waiting, i)
-	}
-	d.mu.Unlock()
-	if first { // at once, without another goroutine
+	if !d.storing { // at once, without another goroutine
+		d.storing = true
+		d.mu.Unlock()
 		defer d.storeWaiting()
 		_, err := d.store(ctx, func() []*insertion { return []*insertion{i} })
 		return i.stored, err
 	}
+	within, cancel := context.WithTimeout(ctx, waitMax)
+	defer cancel()
+	i.ctx, i.done = within, make(chan struct{})
+	d.waiting = append(d.waiting, i)
+	d.mu.Unlock()
 	select {
 	case <-i.done:
 		return i.stored, i.err

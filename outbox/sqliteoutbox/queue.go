@@ -187,6 +187,7 @@ func (g engine) Sweep(ctx context.Context, ts []sparkloop.Tracking, lane int) (i
 }
 
 func (g engine) Tidy(ctx context.Context, confirmedBefore, horizon time.Time) error {
+	_ = g.q.db.inPlace() // for the log
 	for {
 		n, err := g.q.db.exec(ctx, expiredRows, confirmedBefore.UnixMilli())
 		if err != nil {

@@ -52,6 +52,7 @@ type Outbox struct {
 	turn    int // counts the claims of this process
 	mu      sync.Mutex
 	leftOut []string // the ids of conversions that this process does not deliver
+	lost    int      // how many of them are left out because an answer cannot be stored
 
 	wake    chan struct{}      // something may be due
 	stop    context.CancelFunc // ends taking new work
@@ -137,7 +138,7 @@ func open(ctx context.Context, db *database, c *sparkloop.Client, o outbox.Optio
 		if _, err := db.exec(ctx, "UPDATE sparkloop_outbox SET revision = revision WHERE 0"); err != nil {
 			return nil, err
 		}
-		db.file.identify("", "-wal", "-shm")
+		db.file.identify()
 	}
 	delivers := o.Workers > 0
 	if delivers {

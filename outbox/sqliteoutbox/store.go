@@ -125,32 +125,33 @@ func scanEntry(scan func(...any) error) (outbox.Entry, error) {
 
 const unreadable = "the row cannot be read: "
 
-// leftOutMax is how many conversions may be left out. Then nothing is sent, for
-// no answer may be stored.
-const leftOutMax = 20
+// lostMax is how many answers may be lost because they cannot be stored. Then
+// nothing is sent any more.
+const lostMax = 20
 
 // pending finds conversions to deliver, without those that are left out.
 func (q *Outbox) pending(ctx context.Context, condition string, args ...any) ([]outbox.Entry, error) {
 	for {
 		q.mu.Lock()
-		n, ids := len(q.leftOut), strings.Join(q.leftOut, ", ")
+		lost, ids := q.lost, strings.Join(q.leftOut, ", ")
 		q.mu.Unlock()
-		if n >= leftOutMax {
-			return nil, fmt.Errorf("%d conversions are left out; repair the database and restart the program", n)
+		if lost >= lostMax {
+			return nil, fmt.Errorf("the answers about %d conversions cannot be stored; repair the database and restart the program", lost)
 		}
 		es, err := q.find(ctx, "id NOT IN ("+ids+") AND "+condition, args...)
 		bad := slices.IndexFunc(es, func(e outbox.Entry) bool { return e.EnqueuedAt.IsZero() && strings.HasPrefix(e.Reason, unreadable) })
 		if err != nil || bad < 0 {
 			return es, err
 		}
-		q.leaveOut(ctx, es[bad].ID, es[bad].Reason)
+		q.leaveOut(ctx, es[bad].ID, 0, es[bad].Reason)
 	}
 }
 
 // leaveOut keeps this process from delivering a conversion, which would be sent
 // again and again.
-func (q *Outbox) leaveOut(ctx context.Context, id int64, reason string) {
+func (q *Outbox) leaveOut(ctx context.Context, id int64, lost int, reason string) {
 	q.mu.Lock()
+	q.lost += lost
 	q.leftOut = append(q.leftOut, strconv.FormatInt(id, 10))
 	q.mu.Unlock()
 	q.o.Logger.ErrorContext(ctx, "sparkloop outbox: a conversion is left out; repair its row, then restart the program",
