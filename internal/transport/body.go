@@ -40,7 +40,7 @@ func readBody(ctx context.Context, buf []byte, resp *http.Response) ([]byte, err
 		case len(buf) < keepBuffer:
 			buf = slices.Grow(buf, len(buf))
 		default: // at once: doubling on would take twice as much in all
-			buf = slices.Grow(buf, MaxBody+1-len(buf))
+			buf = slices.Grow(buf, MaxBody)
 		}
 		free := buf[len(buf):min(cap(buf), MaxBody+1)]
 		n, err := resp.Body.Read(free)

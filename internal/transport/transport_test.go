@@ -305,6 +305,7 @@ func TestBodies(t *testing.T) {
 		{"cut, then refused", []step{cut, status(422, "no")}, nil, "no", 2},
 		{"the largest", []step{body(strings.NewReader(whole))}, nil, whole, 1},
 		{"one byte more", []step{body(strings.NewReader(whole + "x"))}, transport.ErrTooLarge, whole, 1},
+		{"the largest, announced", []step{status(200, whole)}, nil, whole, 1},
 		{"announced as larger", []step{status(200, whole+"x")}, transport.ErrTooLarge, "", 1},
 		{"empty", []step{status(200, "")}, nil, "", 1},
 		{"of unknown length", []step{body(strings.NewReader(strings.Repeat("y", 3000)))}, nil, strings.Repeat("y", 3000), 1},
