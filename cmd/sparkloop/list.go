@@ -70,8 +70,8 @@ func (l *list) take(in *sheet.Sheet, since time.Time) error {
 			j.result, j.reason = refusedLine, "cannot be read: "+line.Err.Error()
 		case line.Note != "":
 			j.result, j.reason = notSent, line.Note
-		case in.Time != "" && sheet.Paid(in.Time) && line.Time.IsZero() && line.TimeErr == nil:
-			j.result, j.reason = notSent, fmt.Sprintf("not paid: %q is empty", in.Time)
+		case in.Unpaid(line):
+			j.result, j.reason = notSent, fmt.Sprintf("not paid: %q is empty or says no", in.Time)
 		case !since.IsZero() && line.TimeErr != nil:
 			j.result, j.reason = refusedLine, fmt.Sprintf("cannot be read: %q: %v", in.Time, line.TimeErr)
 			unreadable++
@@ -131,14 +131,13 @@ func (l *list) todo() []*job {
 func (l *list) run(ctx context.Context, data []byte) error {
 	unlock, err := lockAll(l.flags.from, l.flags.journal, l.flags.report)
 	if err != nil {
-		return misused("nothing was sent: %w", err)
+		return misused("nothing was sent: %w. --journal and --report can name other places", err)
 	}
 	defer unlock()
 	if err := checkReport(l.flags.report); err != nil {
 		return misused("nothing was sent: %w", err)
 	}
-	api := cmp.Or(l.getenv("SPARKLOOP_BASE_URL"), sparkloop.DefaultBaseURL)
-	l.journal, err = journal.Open(l.flags.journal, api, l.getenv("SPARKLOOP_API_KEY"))
+	l.journal, err = journal.Open(l.flags.journal, l.client.BaseURL(), l.getenv("SPARKLOOP_API_KEY"))
 	if err != nil {
 		return misused("nothing was sent: %w", err)
 	}

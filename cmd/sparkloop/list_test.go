@@ -148,14 +148,14 @@ func TestSinceAndUnpaid(t *testing.T) {
 	rows, _ := d.report(t)
 	assert.Equal(t, "confirmed now", rows[1][1])
 	assert.Equal(t, []string{"not sent", "older than --since 45d"}, rows[2][1:3])
-	assert.Equal(t, []string{"not sent", `not paid: "paid_at" is empty`}, rows[3][1:3])
+	assert.Equal(t, []string{"not sent", `not paid: "paid_at" is empty or says no`}, rows[3][1:3])
 	assert.Equal(t, []string{"refused", `cannot be read: "paid_at": no time that can be read: write 2006-01-02 or 2006-01-02T15:04:05Z`}, rows[4][1:3])
 	assert.Len(t, d.api.Requests(), 1)
 
 	got = d.run(t, "confirm", "--from", file, "--report", d.path("report.csv"))
 	assert.Equal(t, exitDone, got.code, got.err)
 	rows, _ = d.report(t)
-	assert.Equal(t, `not paid: "paid_at" is empty`, rows[3][2], "without --since too")
+	assert.Equal(t, `not paid: "paid_at" is empty or says no`, rows[3][2], "without --since too")
 	assert.False(t, d.api.Confirmed(ts[2]))
 	assert.True(t, d.api.Confirmed(ts[3]), "and no other time matters")
 

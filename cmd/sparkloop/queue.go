@@ -127,7 +127,7 @@ func (a *app) openSQLite(ctx context.Context, path string, write bool) (outbox.Q
 	q, err := sqliteoutbox.OpenDB(ctx, db, client, only())
 	if err != nil {
 		closeDB()
-		return nil, nil, failed(fmt.Errorf("%s: %w", path, err))
+		return nil, nil, failed(fmt.Errorf("%s: %w", path, withHint(err)))
 	}
 	return q, closeDB, nil
 }
@@ -149,9 +149,17 @@ func (a *app) openPostgres(ctx context.Context, address, schema string) (outbox.
 	q, err := riveroutbox.Open(ctx, pool, client, riveroutbox.Options{Options: only(), Schema: schema})
 	if err != nil {
 		pool.Close()
-		return nil, nil, failed(err)
+		return nil, nil, failed(withHint(err))
 	}
 	return q, pool.Close, nil
+}
+
+// withHint says what an error about the tables means here.
+func withHint(err error) error {
+	if text := err.Error(); strings.Contains(text, "NoMigrate") || strings.Contains(text, "Migrat") {
+		return fmt.Errorf("%w\nThis command makes and changes no tables: the program with the queue does that when it starts", err)
+	}
+	return err
 }
 
 // states are those of a conversion in a queue.

@@ -19,27 +19,32 @@ const delimiters = ",;\t"
 // previewRows is how many rows a Refusal shows.
 const previewRows = 4
 
-// The names by which columns are found: in any case, with spaces, hyphens and
-// dots for underscores.
+// The names by which columns are found, as normal writes them.
 var (
-	offerNames      = []string{"offer", "offer_id", "offer_uuid", "sparkloop_offer", "sparkloop_offer_id", "sparkloop_offer_uuid"}
+	offerNames      = []string{"offer", "offerid", "offeruuid", "sparkloopoffer", "sparkloopofferid", "sparkloopofferuuid"}
 	submissionNames = []string{
-		"submission", "submission_id", "submission_uuid", "offer_submission", "offer_submission_id", "offer_submission_uuid",
-		"sparkloop_submission", "sparkloop_submission_id", "sparkloop_submission_uuid",
+		"submission", "submissionid", "submissionuuid", "offersubmission", "offersubmissionid", "offersubmissionuuid",
+		"sparkloopsubmission", "sparkloopsubmissionid", "sparkloopsubmissionuuid",
 	}
-	trackingNames = []string{"tracking", "sparkloop_tracking"}
-	landingNames  = []string{"landing_url", "landing_page_url", "landing_page", "landing_site", "landing", "url"}
+	trackingNames = []string{"tracking", "sparklooptracking"}
+	landingNames  = []string{"landingurl", "landingpageurl", "landingpage", "landingsite", "landing", "url"}
 	// The first of these that is there: a conversion is confirmed because
 	// somebody paid.
-	timeNames = []string{
-		"paid_at", "paid_on", "payment_date", "date_paid", "paid",
-		"created_at", "created_on", "created", "date_created", "order_date", "ordered_at", "date", "time", "timestamp",
-	}
+	paidNames = []string{"paidat", "paidon", "paymentdate", "datepaid", "paid"}
+	timeNames = []string{"createdat", "createdon", "created", "datecreated", "orderdate", "orderedat", "date", "time", "timestamp"}
 )
 
-// Paid reports whether a time's column says when an order was paid: an empty cell
-// is an order that was not.
-func Paid(name string) bool { return slices.Index(timeNames[:5], normal(name)) >= 0 }
+// unpaid are cells of a column that says whether an order was paid.
+var unpaid = []string{"", "false", "f", "no", "n", "0", "unpaid", "pending", "null", "-"}
+
+// Unpaid reports whether a line is an order that nobody paid, by its time's column:
+// one that says when it was paid, and is empty or says no.
+func (s *Sheet) Unpaid(l Line) bool {
+	if s.time < 0 || len(l.Cells) <= s.time || !slices.Contains(paidNames, normal(s.Time)) {
+		return false
+	}
+	return slices.Contains(unpaid, strings.ToLower(clean(l.Cells[s.time])))
+}
 
 // columns are where to look, as indexes into header. -1 is nowhere.
 type columns struct {
@@ -154,7 +159,7 @@ func (c *columns) find(want Columns) error {
 		}
 	}
 	if c.time < 0 {
-		for _, name := range timeNames {
+		for _, name := range slices.Concat(paidNames, timeNames) {
 			if at := c.known([]string{name}); len(at) > 0 {
 				c.time = at[0]
 				break
@@ -200,11 +205,12 @@ func (c *columns) known(names []string) (at []int) {
 	return at
 }
 
-// normal is a name without what does not matter.
+// normal is a name without what does not matter: Offer ID, offer_id, offer-id and
+// offerId are one.
 func normal(name string) string {
 	return strings.ToLower(strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) || r == '-' || r == '.' {
-			return '_'
+		if unicode.IsSpace(r) || strings.ContainsRune("-._", r) {
+			return -1
 		}
 		return r
 	}, clean(name)))

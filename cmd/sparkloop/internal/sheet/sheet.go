@@ -20,6 +20,8 @@ type Sheet struct {
 	Columns   string // which columns hold the IDs, in words
 	Time      string // the name of the time's column, "" if there is none
 	Lines     []Line // without blank ones
+
+	time int // the index of Time, -1 if there is none
 }
 
 // Line is a record of the file.
@@ -61,7 +63,7 @@ func Read(data []byte, want Columns) (*Sheet, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sheet{Header: c.header, Delimiter: c.delimiter, Columns: c.String(), Time: c.name(c.time)}
+	s := &Sheet{Header: c.header, Delimiter: c.delimiter, Columns: c.String(), Time: c.name(c.time), time: c.time}
 	for _, r := range c.split(lines, c.after) {
 		line, ok := c.line(r)
 		if !ok {

@@ -64,6 +64,7 @@ func TestColumnsAreFoundByName(t *testing.T) {
 		"a parcel's tracking":   "tracking,offer,submission\n1Z999AA10123456784," + o + "," + s,
 		"all of them":           "tracking,offer,submission,url\nv1." + o + "." + s + ".1700000000," + o + "," + s + ",https://x.example/?submission=" + s + "&offer=" + o,
 		"two URLs and the pair": "url,landing_page,offer,submission\nhttps://x.example,https://x.example," + o + "," + s,
+		"camel case":            "orderId,offerId,submissionUUID\n1," + o + "," + s,
 		"one column":            "tracking\nv1." + o + "." + s + ".1700000000",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -276,6 +277,12 @@ func TestTheTimesColumn(t *testing.T) {
 	assert.Equal(t, 2026, got.Lines[0].Time.Year())
 	require.Error(t, got.Lines[1].TimeErr)
 	assert.False(t, got.Lines[1].Tracking.IsZero())
-	assert.True(t, sheet.Paid("Paid At"))
-	assert.False(t, sheet.Paid("created_at"))
+
+	for header, want := range map[string][]bool{"Paid At": {true, true, false, false}, "paid": {true, true, false, false}, "created_at": {false, false, false, false}} {
+		got, err := sheet.Read([]byte("offer,submission,"+header+"\no,s,\no,t, NO\no,u,yes\no,v,2026-03-04"), sheet.Columns{})
+		require.NoError(t, err)
+		for i, l := range got.Lines {
+			assert.Equal(t, want[i], got.Unpaid(l), "%s, line %d", header, l.Number)
+		}
+	}
 }
