@@ -25,10 +25,10 @@ func (a *app) checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Check the key, the address, the clock and the offers",
 		Long: `Check whether SparkLoop accepts the key, which published address answers, whether
-the clock is right, and whether there are Action offers. Each failure comes with
-what to do about it. The exit code is 0 only if all is well.
+the clock is right, and whether there are Action offers. Each failure says what to do
+about it. The exit code is 0 only if every check passes.
 
-It only reads the list of offers, and never confirms anything.`,
+It only reads the list of offers. It never confirms anything.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.check(cmd.Context()) },
 	}

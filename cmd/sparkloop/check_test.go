@@ -21,7 +21,7 @@ func TestCheckOfAGoodAccount(t *testing.T) {
 	_, tr := d.api.Click("", "")
 	assert.Equal(t, outcome{exitDone, strings.Join([]string{
 		"ok  key      accepted",
-		"ok  address  " + d.api.URL() + " answers; the conversion endpoint's spelling is found at the first confirmation",
+		"ok  address  " + d.api.URL() + " answers; the first confirmation finds the spelling of the conversion endpoint",
 		"ok  clock    right, within 1s of the server's",
 		"ok  offers   2 offers, 1 of the type action",
 		"  offer_lead  lead  active  Leads [2J",

@@ -31,21 +31,21 @@ func (a *app) confirmCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "confirm OFFER SUBMISSION | --from FILE",
 		Short: "Confirm one conversion, or those of a file",
-		Long: `Confirm one conversion by its two IDs, or those of a CSV or TSV file, "-" for
-standard input. It is safe to repeat: SparkLoop counts a conversion once.
+		Long: `Confirm one conversion by its two IDs, or all conversions of a CSV or TSV file.
+It is safe to repeat: SparkLoop counts a conversion once.
 
-The file needs a header. Columns are found by their names: offer (or offer_id,
-offer_uuid) and submission (submission_id, submission_uuid), or tracking (the text of
-Tracking.Encode), or landing_url (landing_page, url). Flags name them otherwise.
-Without a header, or with unknown names, nothing is sent. The delimiter is comma,
-semicolon or tab; the encoding UTF-8, or UTF-16 with a byte order mark.
+The file needs a header. Columns are found by name: offer (offer_id, offer_uuid) and
+submission (submission_id, submission_uuid), or tracking (the text of Tracking.Encode),
+or landing_url (landing_page, url). Flags override the names. Without a header, or
+with unknown names, nothing is sent. The delimiter is a comma, semicolon or tab. The
+encoding is UTF-8, or UTF-16 with a byte order mark.
 
---since needs a column for the time, such as paid_at or created_at. A line whose
-paid_at is empty is an order that nobody paid, and is not sent.
+--since needs a column with a time, such as paid_at or created_at. A line with an
+empty paid_at is an unpaid order and is not sent.
 
-A run that was interrupted, also by a crash, goes on when it is started again with the
-same file: a journal beside the file remembers what SparkLoop has answered. --report
-writes one line for each line of the file with what came of it.`,
+To continue an interrupted run, even after a crash, start the same command again.
+A journal next to the file stores SparkLoop's answers. --report writes the result of
+each line of the file.`,
 		Example: `  sparkloop confirm offer_1234abcd submission_1234abcd
   sparkloop confirm --from orders.csv --since 45d --dry-run
   sparkloop confirm --from orders.csv --since 45d --report report.csv`,
@@ -54,7 +54,7 @@ writes one line for each line of the file with what came of it.`,
 			case f.from == "" && len(args) != 2:
 				return errors.New("confirm: give OFFER and SUBMISSION, or --from FILE")
 			case f.from != "" && len(args) > 0:
-				return errors.New("confirm: with --from, no IDs are given on the command line")
+				return errors.New("confirm: give either IDs or --from, not both")
 			}
 			if f.from == "" {
 				for _, name := range []string{"report", "journal", "since", "delimiter", "dry-run", "keep-going", "offer-column", "submission-column", "tracking-column", "url-column", "time-column"} {
@@ -73,18 +73,18 @@ writes one line for each line of the file with what came of it.`,
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.from, "from", "", "`file` with the conversions, - for standard input")
-	flags.StringVar(&f.report, "report", "", "`file` for what came of each line")
-	flags.StringVar(&f.journal, "journal", "", "`file` that remembers what is settled (default: that of --from with .journal behind it)")
-	flags.StringVar(&f.since, "since", "", "leave out what is older: 45d, 6w, 36h or a `date`")
-	flags.StringVar(&f.delimiter, "delimiter", "", "comma, semicolon or tab (default: the one with which the header makes sense)")
+	flags.StringVar(&f.from, "from", "", "`file` with the conversions; - is standard input")
+	flags.StringVar(&f.report, "report", "", "`file` for the result of each line")
+	flags.StringVar(&f.journal, "journal", "", "`file` that stores SparkLoop's answers (default: the name of --from plus .journal)")
+	flags.StringVar(&f.since, "since", "", "skip older lines: `AGE` is 45d, 6w, 36h or a date")
+	flags.StringVar(&f.delimiter, "delimiter", "", "`NAME`: comma, semicolon or tab (default: detected from the header)")
 	flags.StringVar(&f.columns.Offer, "offer-column", "", "`name` of the column with the offer's ID")
 	flags.StringVar(&f.columns.Submission, "submission-column", "", "`name` of the column with the submission's ID")
 	flags.StringVar(&f.columns.Tracking, "tracking-column", "", "`name` of the column with the encoded tracking")
 	flags.StringVar(&f.columns.Landing, "url-column", "", "`name` of the column with the landing URL")
 	flags.StringVar(&f.columns.Time, "time-column", "", "`name` of the column with the time")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "read the file and say what would be sent; send nothing")
-	flags.BoolVar(&f.keepGoing, "keep-going", false, "go on although the first 10 answers are all \"not found\"")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "read the file, show what would be sent, and send nothing")
+	flags.BoolVar(&f.keepGoing, "keep-going", false, "continue although the first 10 answers are all \"not found\"")
 	return c
 }
 
@@ -105,9 +105,9 @@ func (a *app) confirmOne(ctx context.Context, t sparkloop.Tracking) error {
 	case err != nil:
 		return apiFailure(err)
 	case confirmation.AlreadyConfirmed:
-		fmt.Fprintf(a.out, "%s was confirmed already\n", t.Key())
+		fmt.Fprintf(a.out, "%s was already confirmed\n", t.Key())
 	default:
-		fmt.Fprintf(a.out, "%s is confirmed now\n", t.Key())
+		fmt.Fprintf(a.out, "%s is now confirmed\n", t.Key())
 	}
 	return nil
 }
@@ -216,7 +216,7 @@ func (a *app) readList(ctx context.Context, path string) ([]byte, error) {
 		}
 		return got.data, nil
 	case <-ctx.Done():
-		return nil, failed(errors.New("nothing was sent: interrupted while reading the file"))
+		return nil, failed(errors.New("nothing was sent: interrupted while the file was read"))
 	}
 }
 
@@ -229,7 +229,7 @@ func (a *app) refuse(err error) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "nothing was sent. %s.\n", r.Problem)
 	if len(r.Rows) > 0 {
-		text.WriteString("The first rows, as they are read:\n\n")
+		text.WriteString("The first rows, as read:\n\n")
 		t := newTable(&text)
 		for _, row := range r.Rows {
 			shown := make([]string, 0, len(row)+1)

@@ -14,8 +14,8 @@ func TestConfirmOne(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	tr := clicks(d.api, 1)[0]
-	assert.Equal(t, outcome{exitDone, tr.Key() + " is confirmed now\n", ""}, d.run(t, "confirm", tr.Offer, tr.Submission))
-	assert.Equal(t, outcome{exitDone, tr.Key() + " was confirmed already\n", ""}, d.run(t, "confirm", tr.Offer, tr.Submission))
+	assert.Equal(t, outcome{exitDone, tr.Key() + " is now confirmed\n", ""}, d.run(t, "confirm", tr.Offer, tr.Submission))
+	assert.Equal(t, outcome{exitDone, tr.Key() + " was already confirmed\n", ""}, d.run(t, "confirm", tr.Offer, tr.Submission))
 	assert.True(t, d.api.Confirmed(tr))
 }
 
@@ -62,7 +62,7 @@ func TestConfirmUsage(t *testing.T) {
 	for says, args := range map[string][]string{
 		"give OFFER and SUBMISSION, or --from FILE":      {"confirm"},
 		"give OFFER and SUBMISSION":                      {"confirm", "one"},
-		"no IDs are given on the command line":           {"confirm", "--from", file, "o"},
+		"give either IDs or --from":                      {"confirm", "--from", file, "o"},
 		"--since needs --from":                           {"confirm", "o", "s", "--since", "45d"},
 		"--report needs --from":                          {"confirm", "o", "s", "--report", "x"},
 		"--delimiter is comma, semicolon or tab":         {"confirm", "--from", file, "--delimiter", "|"},
@@ -97,7 +97,7 @@ func TestAFileThatIsNotUnderstoodIsShown(t *testing.T) {
 	got := d.run(t, "confirm", "--from", file)
 	assert.Equal(t, outcome{exitUsage, "", strings.Join([]string{
 		"sparkloop: nothing was sent. No column has a name that stands for the offer and the submission.",
-		"The first rows, as they are read:",
+		"The first rows, as read:",
 		"",
 		"   Bestellung  Angebot         Einsendung",
 		"   1001        offer_1234abcd  submission_1234abcd",

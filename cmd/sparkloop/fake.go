@@ -28,14 +28,15 @@ func (a *app) fakeCommand() *cobra.Command {
 		Long: `Serve a SparkLoop API to develop and stage against, in any language. It confirms
 each conversion once, keeps the rate limit and answers with the documented texts.
 
-The page at its address shows the offers with their click links, the submissions and
-what became of them, and switches faults on. /state.json is the same for programs.
-Submission IDs never repeat, also after a restart. --state keeps offers and submissions.
+Its page shows the offers with their click links and the state of each submission.
+You can also turn on faults there. /state.json has the same data for programs.
+Submission IDs never repeat, even after a restart. --state stores offers and
+submissions.
 
 Nothing reaches SparkLoop, and SPARKLOOP_API_KEY is not read.
 
-Faults: ` + strings.Join(fake.FaultNames(), ", ") + `. ":3" behind a fault limits
-it to three requests.`,
+Faults: ` + strings.Join(fake.FaultNames(), ", ") + `.
+Append ":3" to limit a fault to three requests.`,
 		Example: `  sparkloop fake --state fake.json --landing http://localhost:3000/signup
   sparkloop fake --fault lost-answer:1
   curl -si http://127.0.0.1:8789/click/offer_1234abcd | grep -i location`,
@@ -46,11 +47,11 @@ it to three requests.`,
 	}
 	flags := c.Flags()
 	flags.StringVar(&listen, "listen", "127.0.0.1:8789", "`address` to listen on; port 0 is a free one")
-	flags.StringVar(&o.State, "state", "", "`file` that keeps offers and submissions")
+	flags.StringVar(&o.State, "state", "", "`file` that stores offers and submissions")
 	flags.StringVar(&o.Key, "key", "", "the API `key` that is accepted (default \""+sparklooptest.APIKey+"\")")
-	flags.IntVar(&o.Limit, "limit", 120, "accepted `requests` in any minute, 0 for no limit")
+	flags.IntVar(&o.Limit, "limit", 120, "accepted requests in any minute; 0 is no limit")
 	flags.StringVar(&o.Landing, "landing", "", "`URL` of the landing page of all click links")
-	flags.StringVar(&faults, "fault", "", "`fault` that is on from the start")
+	flags.StringVar(&faults, "fault", "", "`fault` to turn on at the start")
 	cobra.CheckErr(c.RegisterFlagCompletionFunc("fault", cobra.FixedCompletions(fake.FaultNames(), cobra.ShellCompDirectiveNoFileComp)))
 	return c
 }

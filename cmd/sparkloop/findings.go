@@ -31,7 +31,7 @@ func (r *findings) fail(what, format string, args ...any) {
 // unknown adds what could not be found out because of another failure.
 func (r *findings) unknown(what string) {
 	r.bad = true
-	r.table.AppendRow(cells("?", what, "unknown: the failure above comes first"))
+	r.table.AppendRow(cells("?", what, "unknown because of the failure above"))
 }
 
 func (r *findings) key(err error) {
@@ -55,7 +55,7 @@ func (r *findings) address(seen *witness, base string, err error) {
 	}
 	switch {
 	case err == nil && answered != nil:
-		r.ok("address", "%s answers; the conversion endpoint's spelling is found at the first confirmation", answered.base)
+		r.ok("address", "%s answers; the first confirmation finds the spelling of the conversion endpoint", answered.base)
 	case errors.Is(err, sparkloop.ErrUnauthorized) && answered != nil:
 		r.ok("address", "%s answers", answered.base)
 	default:
@@ -73,7 +73,7 @@ func addressProblem(seen *witness, base string, err error) string {
 	case seen.sent > 0 && len(seen.answers) == 0:
 		return fmt.Sprintf("%s does not answer: check the network, DNS, firewall and proxy (%s)", printable(base, maxID), why)
 	case errors.Is(err, sparkloop.ErrRateLimited), asked:
-		return "too many requests, or asked to wait: try again in a minute (" + why + ")"
+		return "too many requests: try again in a minute (" + why + ")"
 	case errors.Is(err, sparkloop.ErrEndpointNotFound), errors.Is(err, sparkloop.ErrUnexpectedResponse):
 		return "something other than SparkLoop's API answers: correct SPARKLOOP_BASE_URL, check proxies and firewalls (" + why + ")"
 	case e != nil && e.StatusCode >= 500:

@@ -170,15 +170,15 @@ func (l *list) finish(ctx context.Context, stopped error) error {
 	}
 	switch {
 	case err != nil:
-		return failed(fmt.Errorf("%w. Run the same command again: the journal remembers what is settled", err))
+		return failed(fmt.Errorf("%w. Run the same command again: the journal has the answers so far", err))
 	case sum.n[toBeTriedAgain] > 0 && ctx.Err() != nil:
-		return failed(errors.New("interrupted. Run the same command again to go on from here"))
+		return failed(errors.New("interrupted. Run the same command again to continue"))
 	case stopped != nil:
 		code := exitFailed
 		if errors.Is(stopped, sparkloop.ErrUnauthorized) {
 			code = exitUsage
 		}
-		return &failure{code, fmt.Errorf("stopped: %w. Run the same command again to go on from here", stopped)}
+		return &failure{code, fmt.Errorf("stopped: %w. Run the same command again to continue", stopped)}
 	case sum.n[toBeTriedAgain] > 0, sum.n[refusedLine] > 0:
 		return failed(nil)
 	}
@@ -228,7 +228,7 @@ func (l *list) warnOfLines() {
 			continue
 		}
 		if n++; n <= most {
-			fmt.Fprintf(l.err, "Line %d is not sent: %s\n", j.line.Number, j.reason)
+			fmt.Fprintf(l.err, "Line %d is skipped: %s\n", j.line.Number, j.reason)
 		}
 	}
 	if n > most {

@@ -72,8 +72,8 @@ func TestAListAndItsReport(t *testing.T) {
 	assert.Equal(t, exitFailed, got.code)
 	assert.Equal(t, strings.Join([]string{
 		`Reading offer from "offer", submission from "submission".`,
-		`Line 7 is not sent: cannot be read: no offer in "offer"`,
-		"Line 9 is not sent: cannot be read: the two IDs are swapped: the offer column holds a submission, or the submission column an offer",
+		`Line 7 is skipped: cannot be read: no offer in "offer"`,
+		"Line 9 is skipped: cannot be read: the two IDs are swapped: the offer column holds a submission, or the submission column an offer",
 		"",
 	}, "\n"), got.err)
 	rows, n := d.report(t)
@@ -272,7 +272,7 @@ func TestTheFirstTenAnswersNotFound(t *testing.T) {
 	file := d.write(t, "in.csv", strings.Join(rows, "\n"))
 	got := d.run(t, "confirm", "--from", file, "--report", d.path("report.csv"))
 	assert.Equal(t, exitFailed, got.code)
-	assert.Contains(t, got.err, `the first 10 answers are all "not found": check that the columns are right (offer from "offer", submission from "submission")`)
+	assert.Contains(t, got.err, `the first 10 answers are all "not found": check the columns (offer from "offer", submission from "submission")`)
 	assert.Contains(t, got.err, "--keep-going")
 	assert.Len(t, d.api.Requests(), 10)
 	_, n := d.report(t)
@@ -309,7 +309,7 @@ func TestCallsThatWouldAllFailAlikeStopTheRun(t *testing.T) {
 		why   string
 	}{
 		{"wrong key", "wrong", sparklooptest.Fault{}, exitUsage, 4 * workers, "stopped: SparkLoop rejects the API key", "unauthorized"},
-		{"told to wait", "", sparklooptest.Status(http.StatusServiceUnavailable, "", "Retry-After", "600"), exitFailed, 4 * workers, "stopped: SparkLoop asks you to wait: try again in 10m0s", "503 Service Unavailable"},
+		{"told to wait", "", sparklooptest.Status(http.StatusServiceUnavailable, "", "Retry-After", "600"), exitFailed, 4 * workers, "stopped: SparkLoop requests a pause: try again in 10m0s", "503 Service Unavailable"},
 		{"outage", "", sparklooptest.Reset(), exitFailed, 4 * (enough + workers), "stopped: 10 calls in a row failed", "no answer"},
 		{"something else answers", "", sparklooptest.HTMLPage(), exitFailed, 4 * (enough + workers), "stopped: 10 calls in a row failed", "unexpected response"},
 	} {

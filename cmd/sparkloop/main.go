@@ -1,15 +1,16 @@
-// Command sparkloop works with SparkLoop Action offers on the command line: it
-// checks the key, lists the offers, confirms conversions that were missed,
-// serves a fake SparkLoop to develop against, and looks into an outbox.
+// Command sparkloop works with SparkLoop Action offers on the command line. It
+// checks the key, lists the offers, confirms missed conversions, serves a fake
+// SparkLoop to develop against, and inspects an outbox.
 //
 //	go install github.com/sparkloop-go/sparkloop/cmd/sparkloop@latest
 //	sparkloop --help
 //
-// The API key is read from SPARKLOOP_API_KEY. SPARKLOOP_BASE_URL, if set,
-// replaces SparkLoop's own address: with that of a proxy or of a fake.
+// The API key is read from SPARKLOOP_API_KEY. SPARKLOOP_BASE_URL overrides
+// SparkLoop's address, for example with that of a proxy or a fake.
 //
-// The exit code is 0 on success, 1 if something was refused, failed or is left
-// to be done, and 2 for wrong usage or a key that is missing or rejected.
+// The exit code is 0 on success, and 1 if a conversion was refused or is still to
+// be tried, or a call failed. It is 2 for wrong usage, or if the key is missing
+// or rejected.
 //
 // It is not a product of SparkLoop and not affiliated with it.
 package main

@@ -33,12 +33,12 @@ func (a *app) queueCommand() *cobra.Command {
 	var p place
 	c := &cobra.Command{
 		Use:   "queue",
-		Short: "Look into an outbox, and redrive what is dead",
-		Long: `Look into an outbox in a SQLite file or in PostgreSQL, also while a program uses it.
-All commands but redrive only read, none delivers, and none calls SparkLoop.
+		Short: "Inspect an outbox, and redrive dead conversions",
+		Long: `Inspect an outbox in a SQLite file or in PostgreSQL. It is safe while a program uses
+the outbox. Only redrive writes. No command delivers or calls SparkLoop.
 
-A password in --postgres can be read by other users of the machine: leave it out and
-set PGPASSWORD, or use a password file. All PG variables of psql are read.`,
+Other users of the machine can see a password in --postgres. Set PGPASSWORD or use a
+password file instead. The PG variables of psql are supported.`,
 		Example: `  sparkloop queue stats --sqlite /var/lib/shop/sparkloop.db
   sparkloop queue list dead --postgres postgres://shop@db.internal/shop
   sparkloop queue redrive --all dead --sqlite sparkloop.db`,
@@ -157,7 +157,7 @@ func (a *app) openPostgres(ctx context.Context, address, schema string) (outbox.
 // withHint says what an error about the tables means here.
 func withHint(err error) error {
 	if text := err.Error(); strings.Contains(text, "NoMigrate") || strings.Contains(text, "Migrat") {
-		return fmt.Errorf("%w\nThis command makes and changes no tables: the program with the queue does that when it starts", err)
+		return fmt.Errorf("%w\nThis command does not create or change tables. The program that opens the queue does", err)
 	}
 	return err
 }

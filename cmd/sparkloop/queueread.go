@@ -23,10 +23,10 @@ func (a *app) statsCommand(p *place) *cobra.Command {
 	var output string
 	c := &cobra.Command{
 		Use:   "stats",
-		Short: "Count the conversions, and say what is wrong",
-		Long: `Count the conversions by state, and say what is wrong in the words of the status page.
-The exit code is 1 if something is wrong. With --output json the answer is that of the
-status page to a monitor.`,
+		Short: "Count the conversions, and report problems",
+		Long: `Count the conversions by state, and report the problems that the status page shows.
+The exit code is 1 if there is a problem. --output json prints the same JSON as the
+status page.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "table" && output != "json" {
@@ -123,8 +123,8 @@ func (a *app) listCommand(p *place) *cobra.Command {
 	var limit int
 	c := &cobra.Command{
 		Use:       "list [STATE...]",
-		Short:     "List conversions, those enqueued last first",
-		Long:      "List conversions by state, those enqueued last first: at most 50 of each state, or --limit. Without a state, all of them.",
+		Short:     "List conversions, newest first",
+		Long:      "List conversions by state, newest first. Without a state, all states are listed.",
 		Args:      stateArgs,
 		ValidArgs: states,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -141,7 +141,7 @@ func (a *app) listCommand(p *place) *cobra.Command {
 		},
 	}
 	outputFlag(c, &output)
-	c.Flags().IntVar(&limit, "limit", 50, "at most so `many` of each state")
+	c.Flags().IntVar(&limit, "limit", 50, "at most `N` of each state")
 	return c
 }
 
@@ -150,7 +150,7 @@ func (a *app) exportCommand(p *place) *cobra.Command {
 	c := &cobra.Command{
 		Use:       "export [STATE...]",
 		Short:     "Write all conversions as CSV or JSON",
-		Long:      "Write all conversions of the given states, or of all, as CSV or JSON, those enqueued last first.",
+		Long:      "Write all conversions as CSV or JSON, newest first. Without a state, all states are written.",
 		Args:      stateArgs,
 		ValidArgs: states,
 		RunE: func(cmd *cobra.Command, args []string) error {

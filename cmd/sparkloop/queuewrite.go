@@ -16,9 +16,9 @@ func (a *app) redriveCommand(p *place) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "redrive ID... | --all STATE",
 		Short: "Make dead or expired conversions pending again",
-		Long: `Make dead or expired conversions pending again, by their IDs in the queue or all of a
-state. The program that delivers takes them up within a second or so. Conversions in
-other states are left alone, so it is safe to repeat.`,
+		Long: `Make dead or expired conversions pending again: by their IDs in the queue, or all of
+one state. The program that delivers takes them within about a second. Conversions in
+other states are not changed, so it is safe to repeat.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case all == "" && len(args) == 0:
@@ -53,7 +53,7 @@ other states are left alone, so it is safe to repeat.`,
 					return failed(err)
 				}
 				if n < len(ids) {
-					return failed(fmt.Errorf("%s not redriven: not dead or expired, or not in the queue", count(len(ids)-n, "conversion")))
+					return failed(fmt.Errorf("%s not redriven: neither dead nor expired, or not in the queue", count(len(ids)-n, "conversion")))
 				}
 				return nil
 			})

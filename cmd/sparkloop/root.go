@@ -75,19 +75,19 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sparkloop",
 		Short: "Work with SparkLoop Action offers",
-		Long: `Work with SparkLoop Action offers: check the key, list the offers, confirm
-conversions that were missed, serve a fake SparkLoop, and look into an outbox.
+		Long: `Work with SparkLoop Action offers: check the key, list the offers, confirm missed
+conversions, serve a fake SparkLoop, and inspect an outbox.
 
 This is not a product of SparkLoop and not affiliated with it.
 
 Environment:
   SPARKLOOP_API_KEY    the API key
-  SPARKLOOP_BASE_URL   another address than SparkLoop's own, for example that
-                       of "sparkloop fake"
+  SPARKLOOP_BASE_URL   overrides SparkLoop's address, for example for
+                       "sparkloop fake"
 
 Exit codes:
   0   success
-  1   something was refused, failed or is left to be done
+  1   a conversion was refused or is still to be tried, or a call failed
   2   wrong usage, or the key is missing or rejected`,
 		Version:       version(),
 		Args:          cobra.NoArgs,
@@ -166,7 +166,7 @@ func advice(err error) string {
 	case errors.Is(err, sparkloop.ErrUnauthorized):
 		return "SparkLoop rejects the API key: correct SPARKLOOP_API_KEY."
 	case asked && wait > 0:
-		return fmt.Sprintf("SparkLoop asks you to wait: try again in %s.", wait)
+		return fmt.Sprintf("SparkLoop requests a pause: try again in %s.", wait)
 	case errors.Is(err, sparkloop.ErrRateLimited):
 		return "Too many requests with this key: try again in a minute."
 	case errors.Is(err, sparkloop.ErrEndpointNotFound), errors.Is(err, sparkloop.ErrUnexpectedResponse):
@@ -178,7 +178,7 @@ func advice(err error) string {
 	case sparkloop.Retryable(err):
 		return "This may pass: check the network, and try again later. Repeating is safe."
 	}
-	return "This answer is final. SparkLoop's support can tell you more."
+	return "This answer is final. Contact SparkLoop's support."
 }
 
 // isTerminal reports whether a person is at the other end of a stream.

@@ -73,7 +73,7 @@ func (l *list) confirmAll(ctx context.Context, todo []*job) error {
 			stopProgress()
 			if !l.askToGoOn(ctx) {
 				stopProgress = func() {}
-				return fmt.Errorf("%w: check that the columns are right (%s), and the account of the key; --keep-going goes on anyway", errAllMissing, l.sheet.Columns)
+				return fmt.Errorf("%w: check the columns (%s) and the account of the key; --keep-going continues anyway", errAllMissing, l.sheet.Columns)
 			}
 			stopProgress = l.showProgress(len(todo))
 		}
@@ -98,7 +98,7 @@ func (l *list) askToGoOn(ctx context.Context) bool {
 	if !isTerminal(l.in) || !isTerminal(l.err) {
 		return false
 	}
-	fmt.Fprintf(l.err, "The first %d answers are all \"not found\". The columns: %s. Go on? [y/N] ", enough, l.sheet.Columns)
+	fmt.Fprintf(l.err, "The first %d answers are all \"not found\". The columns are: %s. Continue? [y/N] ", enough, l.sheet.Columns)
 	answer := make(chan string, 1)
 	go func() {
 		line, _ := bufio.NewReader(l.in).ReadString('\n')
@@ -257,7 +257,7 @@ func hopeless(err error, inARow int) error {
 	case errors.Is(err, sparkloop.ErrUnauthorized):
 		return fmt.Errorf("SparkLoop rejects the API key: correct SPARKLOOP_API_KEY (%w)", err)
 	case wait > 0:
-		return fmt.Errorf("SparkLoop asks you to wait: try again in %s", wait)
+		return fmt.Errorf("SparkLoop requests a pause: try again in %s", wait)
 	case inARow >= enough:
 		return fmt.Errorf("%d calls in a row failed, the last one with: %w", inARow, err)
 	}

@@ -106,7 +106,7 @@ func TestAtATerminalItAsksWhetherToGoOn(t *testing.T) {
 		good, file := d.missing(t)
 		cmd := d.command(t, "confirm", "--from", file)
 		s := onTerminal(t, cmd)
-		s.shows(t, `The first 10 answers are all "not found". The columns: offer from "offer", submission from "submission". Go on? [y/N] `)
+		s.shows(t, `The first 10 answers are all "not found". The columns are: offer from "offer", submission from "submission". Continue? [y/N] `)
 		assert.Len(t, d.api.Requests(), 10)
 		_, err := s.file.WriteString(answer)
 		require.NoError(t, err)
@@ -115,7 +115,7 @@ func TestAtATerminalItAsksWhetherToGoOn(t *testing.T) {
 		assert.Equal(t, goesOn, d.api.Confirmed(good), "%q: %s", answer, s)
 		if !goesOn {
 			assert.Len(t, d.api.Requests(), 10)
-			assert.Contains(t, s.String(), "--keep-going goes on anyway")
+			assert.Contains(t, s.String(), "--keep-going continues anyway")
 		}
 		assert.NotContains(t, s.String(), secret)
 	}
