@@ -55,8 +55,11 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// KeyRejected is how Stats.PausedReason begins after a 401.
-const KeyRejected = "SparkLoop rejects the API key (401)"
+// How Stats.PausedReason begins where a person has to do something.
+const (
+	KeyRejected = "SparkLoop rejects the API key (401)"
+	OtherAPI    = "this process calls another API than the queue" // see Options.AdoptAPI
+)
 
 // Queue is what both engines are. It is safe for concurrent use.
 type Queue interface {

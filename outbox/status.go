@@ -7,6 +7,7 @@ import (
 	_ "embed" // the page and its style
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -41,8 +42,8 @@ var (
 
 // StatusHandler returns a page for people that says how a queue is doing. With
 // ?format=json it answers a monitor: [Stats] in JSON, "healthy", and "problems"
-// in words. The status is then 503 instead of 200 if the queue has been paused
-// for over 15 minutes, if the oldest pending conversion has waited for over an
+// in words. The status is then 503 instead of 200 if SparkLoop rejects the API
+// key, if the queue has been paused for over 15 minutes, if the oldest pending conversion has waited for over an
 // hour, if one became dead or expired within 24 hours and was not redriven, or
 // if the queue cannot be read in 10 seconds. For the page only the last of these is
 // a 503. It answers GET and HEAD, and changes nothing.
@@ -78,14 +79,18 @@ func StatusHandler(q Queue) http.Handler {
 	})
 }
 
-// check returns a queue's figures, nil if it cannot be read, and what is wrong.
-func check(ctx context.Context, q Queue) (*Stats, []string) {
-	s, err := q.Stats(ctx)
-	if err != nil {
-		return nil, []string{"The queue could not be read: " + oneLine(err)}
-	}
+// Problems says in words what is wrong with a queue; none is an empty slice. It
+// is what StatusHandler and "sparkloop queue stats" report.
+func (s Stats) Problems() []string {
 	problems := []string{} // in JSON [], not null
-	if paused := s.Time.Sub(s.PausedSince); !s.PausedSince.IsZero() && paused > pausedMost {
+	paused := s.Time.Sub(s.PausedSince)
+	switch {
+	case s.PausedSince.IsZero():
+	case s.KeyRejected():
+		problems = append(problems, KeyRejected+".")
+	case strings.HasPrefix(s.PausedReason, OtherAPI):
+		problems = append(problems, "Nothing is delivered: "+oneLine(errors.New(s.PausedReason))+".")
+	case paused > pausedMost:
 		problems = append(problems, fmt.Sprintf("The queue has been paused for %s.", span(paused)))
 	}
 	if waited := s.Time.Sub(s.OldestPending); !s.OldestPending.IsZero() && waited > pendingMost {
@@ -94,7 +99,19 @@ func check(ctx context.Context, q Queue) (*Stats, []string) {
 	if ago := s.Time.Sub(s.LastDied); !s.LastDied.IsZero() && ago < diedWithin {
 		problems = append(problems, fmt.Sprintf("A conversion became dead or expired %s ago.", span(ago)))
 	}
-	return &s, problems
+	return problems
+}
+
+// KeyRejected reports whether nothing is sent because SparkLoop answered 401.
+func (s Stats) KeyRejected() bool { return strings.HasPrefix(s.PausedReason, KeyRejected) }
+
+// check returns a queue's figures, nil if it cannot be read, and what is wrong.
+func check(ctx context.Context, q Queue) (*Stats, []string) {
+	s, err := q.Stats(ctx)
+	if err != nil {
+		return nil, []string{"The queue could not be read: " + oneLine(err)}
+	}
+	return &s, s.Problems()
 }
 
 func serveStatusJSON(ctx context.Context, w http.ResponseWriter, q Queue) {

@@ -226,6 +226,20 @@ func TestStatusOfAPause(t *testing.T) {
 	require.Contains(t, html, `<p class="reason">503 Service Unavailable</p>`)
 	require.NotContains(t, html, "Not paused")
 
+	for reason, problem := range map[string]string{
+		outbox.KeyRejected + ": User not found!":            "SparkLoop rejects the API key (401).",
+		outbox.OtherAPI + ": it calls https://fake.example": "Nothing is delivered: this process calls another API than the queue: it calls https://fake.example.",
+	} {
+		q.stats.PausedSince, q.stats.PausedReason = noon.Add(-time.Second), reason
+		w := ask(q, http.MethodGet, "/outbox?format=json")
+		require.Equal(t, http.StatusServiceUnavailable, w.Code, "at once")
+		require.Contains(t, w.Body.String(), `"problems":["`+problem+`"]`)
+		html = page(t, q)
+		require.Contains(t, html, "<title>Needs attention")
+		require.Contains(t, html, problem)
+		require.Equal(t, strings.HasPrefix(reason, outbox.KeyRejected), strings.Contains(html, "a key that SparkLoop accepts"))
+	}
+
 	q.stats.PausedReason = ""
 	require.Contains(t, page(t, q), `<p class="reason">No reason was given.</p>`)
 }

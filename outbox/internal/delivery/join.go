@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
 // published are the hosts that SparkLoop's documents name. They are one API.
@@ -23,8 +24,8 @@ func apiOf(c *sparkloop.Client) string {
 }
 
 func foreignReason(queue, own string) string {
-	return "the queue delivers to " + queue + ", and this process would call " + own +
-		": give each API its own queue, or set Options.AdoptAPI once"
+	return outbox.OtherAPI + ": it calls " + own + ", and the queue delivers to " + queue +
+		"; give each API a queue of its own, or set Options.AdoptAPI once"
 }
 
 // Join is called once, before a process begins to deliver. The queue remembers
