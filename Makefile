@@ -52,7 +52,7 @@ bench-go: ## Run the Go benchmarks that match BENCH (all)
 chaos: ## Kill processes, lose answers, crash databases: minutes, with figures
 	$(call title,Chaos)
 	@export SPARKLOOP_CHAOS=full; for module in $(filter ./outbox/%,$(MODULES)); do \
-		echo "-- $$module"; (cd "$$module" && go test -count=1 -parallel=3 -timeout=60m -v -run='^TestChaos$$' .); done
+		echo "-- $$module"; (cd "$$module" && go test -count=1 -parallel=3 -timeout=60m -v -run='^TestChaos' .); done
 
 mutants: ## Change the code here and there: does a test notice? An hour
 	$(call title,Mutation testing: at least 95% in each package)

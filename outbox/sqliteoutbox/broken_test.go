@@ -1,0 +1,113 @@
+package sqliteoutbox_test
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/sqliteoutbox"
+)
+
+// answers is an API that confirms everything but what says "broken".
+type answers struct{}
+
+func (answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	status, body := http.StatusOK, `{"message":"Conversion tracked successfully"}`
+	if strings.Contains(r.URL.Path, "broken") {
+		status, body = http.StatusInternalServerError, `{"error":"Internal Server Error"}`
+	}
+	return &http.Response{
+		StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)),
+	}, nil
+}
+
+// simulated is a queue on a moved clock, and when each submission was confirmed.
+type simulated struct {
+	*sqliteoutbox.Outbox
+	mu        sync.Mutex
+	confirmed map[string]time.Time
+}
+
+func simulate(t *testing.T, o outbox.Options) *simulated {
+	t.Helper()
+	c, err := sparkloop.New("test-key", sparkloop.WithHTTPClient(&http.Client{Transport: answers{}}))
+	require.NoError(t, err)
+	s := &simulated{confirmed: make(map[string]time.Time)}
+	o.Logger = slog.New(slog.DiscardHandler)
+	o.OnConfirmed = func(e outbox.Entry) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.confirmed[e.Tracking.Submission] = time.Now()
+	}
+	s.Outbox, err = sqliteoutbox.Open(t.Context(), filepath.Join(t.TempDir(), "sparkloop.db"), c, o)
+	require.NoError(t, err)
+	return s
+}
+
+func (s *simulated) at(submission string) (time.Time, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, ok := s.confirmed[submission]
+	return at, ok
+}
+
+// One healthy conversion a minute, in the full form for three hours, beside
+// conversions that always get a 500: of the same offer, of one other offer, or each
+// of its own.
+func TestChaosOfBrokenConversions(t *testing.T) {
+	t.Parallel()
+	all, counts := 15, []int{100}
+	if os.Getenv("SPARKLOOP_CHAOS") == "full" {
+		all, counts = 180, []int{0, 1, 5, 20, 100}
+	}
+	for where, offer := range map[string]func(n int) string{
+		"of the same offer":    func(int) string { return "offer_x" },
+		"of one other offer":   func(int) string { return "offer_y" },
+		"each of an own offer": func(n int) string { return fmt.Sprint("offer_", n) },
+	} {
+		for _, broken := range counts {
+			t.Run(fmt.Sprint(broken, " ", where), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					s := simulate(t, outbox.Options{})
+					for n := range broken {
+						require.NoError(t, s.Enqueue(t.Context(), sparkloop.Tracking{Offer: offer(n), Submission: fmt.Sprint("broken_", n)}))
+					}
+					enqueued := make([]time.Time, all)
+					for n := range enqueued {
+						time.Sleep(time.Minute)
+						enqueued[n] = time.Now()
+						require.NoError(t, s.Enqueue(t.Context(), sparkloop.Tracking{Offer: "offer_x", Submission: fmt.Sprint("healthy_", n)}))
+					}
+					time.Sleep(time.Minute)
+					var took []time.Duration
+					for n := range enqueued {
+						at, ok := s.at(fmt.Sprint("healthy_", n))
+						if assert.True(t, ok, "healthy_%d is not delivered", n) {
+							took = append(took, at.Sub(enqueued[n]))
+						}
+					}
+					slices.Sort(took)
+					t.Logf("p50 %s, p95 %s, max %s", took[all/2].Round(time.Millisecond), took[all*95/100].Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond))
+					assert.Less(t, took[all/2], 10*time.Second)
+					require.NoError(t, s.Close(t.Context()))
+				})
+			})
+		}
+	}
+}
