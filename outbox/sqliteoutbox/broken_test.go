@@ -104,7 +104,7 @@ func TestChaosOfBrokenConversions(t *testing.T) {
 					}
 					slices.Sort(took)
 					t.Logf("p50 %s, p95 %s, max %s", took[all/2].Round(time.Millisecond), took[all*95/100].Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond))
-					assert.Less(t, took[all/2], 10*time.Second)
+					assert.Less(t, took[all/2], time.Minute)
 					require.NoError(t, s.Close(t.Context()))
 				})
 			})
