@@ -72,6 +72,9 @@ func (r *report) bounds() []bound {
 				bound{"program, third-party modules", "%.0f", 2, float64(f.modules), ""})
 		}
 	}
+	for _, q := range r.queues[1:] {
+		bounds = append(bounds, ratio(fmt.Sprintf("storing a job, %d writers, x %s", queueWriters, q.name), 0.20, figures{ratios: ratios(r.queues[0].burst, q.burst)}))
+	}
 	decision, view := of(r.pacing, pacingWait), of(r.capture, capturePlain)
 	return append(bounds,
 		ratio("pacing decision, x `Allow`", 1.5, decision),

@@ -23,6 +23,7 @@ func main() {
 	flag.IntVar(&p.rounds, "rounds", 12, "rounds; in each, every client has its turns")
 	flag.IntVar(&p.turns, "turns", 20, "turns of a client in a round")
 	flag.DurationVar(&p.turn, "turn", 25*time.Millisecond, "length of a turn")
+	only := flag.Bool("queues", false, "measure the queues alone and print their table")
 	sizes := flag.Bool("sizes", true, "build programs to measure their size")
 	table := flag.String("table", "RESULTS.md", "the Markdown file to write")
 	chart := flag.String("chart", "results.svg", "the SVG file to write")
@@ -32,6 +33,14 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if *only {
+		r := &report{facts: facts()}
+		var err error
+		if r.queues, err = measureQueues(ctx, queueRounds); err == nil {
+			r.queueTable(func(format string, args ...any) { fmt.Printf(format+"\n", args...) })
+		}
+		exit(err)
+	}
 	r, err := measure(ctx, p, *sizes)
 	if err == nil {
 		err = errors.Join(
@@ -63,6 +72,7 @@ func measure(ctx context.Context, p plan, sizes bool) (*report, error) {
 		{"in memory", func() error { return r.inMemory(ctx) }},
 		{"on a local server", func() error { return r.onServer(ctx) }},
 		{"without a server", func() error { return r.inProcess(ctx) }},
+		{"queues", func() (err error) { r.queues, err = measureQueues(ctx, queueRounds); return err }},
 		{"connections", func() error { return r.countConnections(ctx) }},
 		{"sizes", func() error {
 			if !sizes {

@@ -19,6 +19,7 @@ type report struct {
 	post, list, remote []figures
 	pacing, capture    []figures
 	opened             []opened
+	queues             []burstTime
 	sizes              []footprint // empty if they were not asked for
 }
 
@@ -111,6 +112,8 @@ func (r *report) markdown() string {
 	}
 	line("\nThe ratios are to `Allow` of golang.org/x/time %s and to `URL.Query()` with three foreign parameters, which is also what", r.facts.versions["golang.org/x/time"])
 	line("the captured page has. `Allow` only says yes or no; the SDK's decision also keeps a line for those who have to wait.")
+
+	r.queueTable(line)
 
 	line("\n## Who does what\n")
 	line("No two clients do the same work. Each is used as its README shows, with its own defaults; all send their key. In memory each has an")

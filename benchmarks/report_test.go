@@ -31,6 +31,9 @@ func made() *report {
 		r.opened = append(r.opened, opened{s.name, 64, 65})
 		r.sizes = append(r.sizes, footprint{s.name, 8_000_000, 5_000_000, 2})
 	}
+	for i, q := range queues {
+		r.queues = append(r.queues, burstTime{q.name, []float64{float64(1+4*i) * 1e5, float64(1+4*i) * 1e5}, []float64{2e5, 2e5}})
+	}
 	return r
 }
 
@@ -44,10 +47,23 @@ func TestTheTableSaysWhatHoldsAndWhatDoesNot(t *testing.T) {
 		"| the same, with broken and cancelled calls | 64 | 65 | missed |",
 		"| pacing decision, x `Allow` | 1.50 | 1.45 (1.40 to 1.50) | holds |",
 		"| hcloud-go | 64 | 65 |",
+		"| storing a job, 32 writers, x goqite | 0.20 | 0.20 (0.20 to 0.20) | holds |",
 	} {
 		assert.Contains(t, table, line+"\n")
 	}
 	assert.NotContains(t, table, "%!")
+}
+
+func TestEachQueueStoresWhatItIsGiven(t *testing.T) {
+	t.Parallel()
+	all, err := measureQueues(t.Context(), 1)
+	require.NoError(t, err)
+	r := made()
+	r.queues = all
+	table := r.markdown()
+	for _, q := range queues {
+		assert.Contains(t, table, "| "+q.name+" | ")
+	}
 }
 
 func TestTheChartIsXMLWithABarForEachClientAndCall(t *testing.T) {
