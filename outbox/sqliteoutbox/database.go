@@ -218,21 +218,19 @@ func execIn(ctx context.Context, in outbox.Execer, query string, args ...any) (i
 // there were: an open cursor would hold a connection while the caller works.
 func (d *database) query(ctx context.Context, row func(scan func(...any) error) error, query string, args ...any) (n int, err error) {
 	err = d.use(ctx, false, func(ctx context.Context, db *sql.DB) error {
-		var rows *sql.Rows
-		err := patient(ctx, func(err error) bool { return errors.Is(err, errMoved) }, func() (err error) {
-			rows, err = db.QueryContext(ctx, query, args...) //nolint:sqlclosecheck // below
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		defer rows.Close() //nolint:errcheck // Err has it
-		for ; rows.Next(); n++ {
-			if err := row(rows.Scan); err != nil {
+		return patient(ctx, func(err error) bool { return errors.Is(err, errMoved) }, func() error {
+			rows, err := db.QueryContext(ctx, query, args...)
+			if err != nil {
 				return err
 			}
-		}
-		return rows.Err()
+			defer rows.Close() //nolint:errcheck // Err has it
+			for ; rows.Next(); n++ {
+				if err := row(rows.Scan); err != nil {
+					return err
+				}
+			}
+			return rows.Err()
+		})
 	})
 	return n, err
 }

@@ -103,6 +103,28 @@ func TestCloseDoesNotWaitForOtherCalls(t *testing.T) {
 	})
 }
 
+// What is acknowledged while the queue closes is on disk too.
+func TestCloseDuringABurstLosesNothing(t *testing.T) {
+	t.Parallel()
+	q, api := opened(t, outbox.Options{Workers: -1})
+	var all sync.WaitGroup
+	for n := range 200 {
+		all.Go(func() {
+			if n == 100 {
+				assert.NoError(t, q.Close(t.Context()))
+			}
+			assert.NoError(t, q.Enqueue(t.Context(), tracking("closing", n)))
+		})
+	}
+	all.Wait()
+	next, err := Open(t.Context(), q.db.file.path, api.Client(), outbox.Options{Workers: -1})
+	require.NoError(t, err)
+	stats, err := next.Stats(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 200, stats.Pending)
+	require.NoError(t, next.Close(t.Context()))
+}
+
 // A callback goes on for longer than Close waits for it.
 func TestAFileIsClosedWhenTheWorkEndsAfterClose(t *testing.T) {
 	t.Parallel()
