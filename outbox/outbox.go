@@ -1,48 +1,46 @@
-// Package outbox delivers conversions in the background: what was enqueued is
-// confirmed, once, whatever happens to the process, the network or SparkLoop.
+// Package outbox delivers conversions in the background: each enqueued conversion
+// is confirmed exactly once, after crashes, outages and lost answers too.
 //
-// It holds what the engines share. Pick one of them:
+// The package has what the two engines share:
 //
-//   - sqliteoutbox: one machine, no server. A SQLite file of its own, or the
-//     application's SQLite database.
-//   - riveroutbox: many machines. River on the application's PostgreSQL.
-//
-// Both keep a conversion in their database until SparkLoop has answered, and
-// behave alike:
+//   - sqliteoutbox: one machine. A SQLite file, or the application's SQLite
+//     database.
+//   - riveroutbox: any number of machines. The application's PostgreSQL, with River.
 //
 // # States
 //
-// A conversion is [Pending] until SparkLoop has said something about it, and
-// leaves that state in no other way:
+// A conversion is [Pending] until SparkLoop answers:
 //
-//   - [Confirmed]: SparkLoop said yes, now or before.
-//   - [Dead]: SparkLoop said no, and that is its last word ([sparkloop.Retryable]
-//     is false). A person has to look at it.
-//   - [Expired]: SparkLoop said no, or failed with a 500 and the like, after the
-//     45 days in which it takes a confirmation. They count from CapturedAt, or
-//     from enqueueing if that is unknown. Nothing expires without having been
-//     asked for after that time: an outage, a wrong key, a full rate limit and
-//     a proxy's page say nothing about a conversion.
+//   - [Confirmed]: SparkLoop confirmed it, now or before.
+//   - [Dead]: SparkLoop refused it, and [sparkloop.Retryable] is false. A person has
+//     to look at it.
+//   - [Expired]: SparkLoop refused it, or failed with a 500, after the 45 days. They
+//     count from CapturedAt, or from enqueueing if that is unknown. A conversion
+//     never expires because of an outage, a wrong key, a rate limit or a proxy's page.
 //
-// Everything else is tried again after pauses that grow from RetryMin to
-// RetryMax, as often as it takes.
+// After every other answer the conversion stays pending. The queue retries it after
+// pauses that grow from RetryMin to RetryMax.
+//
+// # Order
+//
+// Fresh conversions are sent first. A backlog is sent by expiry, and gets a share of
+// the rate limit.
 //
 // # Pauses
 //
-// When two different conversions fail alike with no good answer in between,
-// the whole queue pauses: one conversion at a time, each time another, asks
-// whether SparkLoop is back, at intervals that grow to 5 minutes (or RetryMax, if
-// that is less). The first good answer ends the pause. A single 401 pauses
-// the process that got it, and no other: while a key is being changed, the
-// others may have the right one. One conversion that always fails never holds up
-// the rest.
+// If conversions of one offer keep failing alike, the queue pauses that offer. If
+// conversions of different offers fail alike, with no success in between, it pauses all.
+// In a pause it sends one conversion at a time as a probe, at intervals that grow to 5
+// minutes, or to RetryMax if that is shorter. A success ends the pause. A 401 pauses only
+// the process that got it: while a key is changed, another process may have the right
+// one.
 //
 // # Rate limit
 //
-// All processes on one database send through one limit, with the numbers of
-// [sparkloop.Client.RateLimit]. It survives a crash, and a 429 moves it for
-// everybody. Calls through an engine's Client method share it. A client made
-// with [sparkloop.WithLimiter] keeps the limiter that it has.
+// All processes on one database share one rate limit, with the numbers of
+// [sparkloop.Client.RateLimit]. It survives a crash. A 429 delays all processes. Calls
+// through an engine's Client method share the limit. A client with
+// [sparkloop.WithLimiter] keeps its own.
 package outbox
 
 import (
@@ -55,46 +53,42 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// How Stats.PausedReason begins where a person has to do something.
+// Beginnings of Stats.PausedReason for which a person has to act.
 const (
 	KeyRejected = "SparkLoop rejects the API key (401)"
 	OtherAPI    = "this process calls another API than the queue" // see Options.AdoptAPI
 )
 
-// Queue is what both engines are. It is safe for concurrent use.
+// Queue is implemented by both engines. It is safe for concurrent use.
 type Queue interface {
-	// Enqueue stores a conversion to be confirmed. nil means that it is on
-	// disk. It is safe to repeat: a known conversion, in any state, stays
-	// unchanged and is logged at Info with its state. At a purchase, get the
-	// tracking from [FirstNew]: a known one hides a second sale. A zero Tracking
-	// returns nil; an invalid one returns [sparkloop.ErrInvalidTracking]. Neither
-	// is stored.
+	// Enqueue stores a conversion. If it returns nil, the conversion is on disk. It
+	// is safe to repeat: a known conversion, in any state, stays unchanged and is
+	// logged at Info with its state. At a purchase, get the tracking from
+	// [FirstNew]: a known one would hide a second sale. A zero Tracking returns nil,
+	// an invalid one [sparkloop.ErrInvalidTracking]. Neither is stored.
 	Enqueue(ctx context.Context, t sparkloop.Tracking) error
 
-	// Stats counts what is in the database.
+	// Stats returns the figures of the queue.
 	Stats(ctx context.Context) (Stats, error)
 
-	// List yields the conversions in a state, those enqueued last first. It
-	// yields an error once, and last. An entry that moves to another state meanwhile
-	// may be left out.
+	// List yields the conversions in a state, the newest first. An error is yielded
+	// once, and last. A conversion that changes its state meanwhile may be missing.
 	List(ctx context.Context, s State) iter.Seq2[Entry, error]
 
-	// Lookup finds a conversion by its two ids.
+	// Lookup returns a conversion by its two IDs.
 	Lookup(ctx context.Context, t sparkloop.Tracking) (Entry, bool, error)
 
-	// Redrive makes dead and expired conversions pending again and returns how
-	// many it did. Others, and ids that do not exist, are left alone, so it is
-	// safe to repeat.
+	// Redrive makes dead and expired conversions pending again and returns their
+	// number. It ignores other states and unknown IDs, so it is safe to repeat.
 	Redrive(ctx context.Context, ids ...int64) (int, error)
 
-	// RedriveAll does that for all in a state, [Dead] or [Expired]; another
-	// state is an error.
+	// RedriveAll redrives all conversions in a state. It returns an error for a state
+	// other than [Dead] and [Expired].
 	RedriveAll(ctx context.Context, s State) (int, error)
 
-	// Close stops delivery. It waits for the calls under way until ctx ends,
-	// and then breaks them off, which loses nothing. Enqueue and the other
-	// methods still work afterwards; what they store is delivered by the next
-	// process that opens the queue. Closing twice is harmless.
+	// Close stops delivery. It waits for the calls in progress until ctx ends, then
+	// cancels them, which loses no data. Enqueue and the other methods still work
+	// afterwards: the next process on the database delivers. It is safe to repeat.
 	Close(ctx context.Context) error
 }
 
@@ -106,7 +100,7 @@ type Execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// State is what has become of a conversion.
+// State is the state of a conversion.
 type State string
 
 // The states of a conversion.
@@ -123,12 +117,12 @@ type Entry struct {
 	Tracking sparkloop.Tracking
 	State    State
 
-	// Attempts is how often SparkLoop was asked, since it was enqueued or
+	// Attempts is how often the conversion was sent since it was enqueued or
 	// redriven.
 	Attempts int
 
-	// Reason is what SparkLoop said last, or what went wrong: for a yes its
-	// message, else the text of the error. It is empty before the first attempt.
+	// Reason is the message of the confirmation, or the text of the last error. It is
+	// empty before the first attempt.
 	Reason string
 
 	EnqueuedAt time.Time
@@ -136,9 +130,9 @@ type Entry struct {
 	FinishedAt time.Time // zero while pending
 }
 
-// Stats says how a queue is doing.
+// Stats are the figures of a queue.
 type Stats struct {
-	// Time is when these figures were taken, on the queue's clock.
+	// Time is the time of the figures, on the queue's clock.
 	Time time.Time `json:"time"`
 
 	Pending   int `json:"pending"`
@@ -146,32 +140,31 @@ type Stats struct {
 	Dead      int `json:"dead"`
 	Expired   int `json:"expired"`
 
-	// Swept counts the conversions that only Options.Source brought in, of those
-	// that are still kept. Above zero, the program somewhere forgets to enqueue,
-	// or was killed before it did.
+	// Swept counts the stored conversions that only Options.Source found. Above
+	// zero, the program does not enqueue somewhere, or was killed before it did. If
+	// the program relies on Source alone, every conversion is swept.
 	Swept int `json:"swept"`
 
-	// OldestPending is when the oldest pending conversion was enqueued; zero
+	// OldestPending is the time since which the oldest pending conversion waits; zero
 	// if none is pending.
 	OldestPending time.Time `json:"oldest_pending,omitzero"`
 
-	// LastDied is when a conversion became dead or expired last, of those that
-	// still are; zero if none is.
+	// LastDied is the time at which the last of the dead and expired conversions
+	// became so; zero if there is none.
 	LastDied time.Time `json:"last_died,omitzero"`
 
-	// PausedSince is when the queue paused, or this process alone for a 401;
-	// zero if it is not paused. PausedReason is why.
+	// PausedSince is the beginning of the pause of the queue, or of this process after
+	// a 401; zero without a pause. PausedReason is its reason.
 	PausedSince  time.Time `json:"paused_since,omitzero"`
 	PausedReason string    `json:"paused_reason,omitempty"`
 
-	// ConfirmedByHour counts confirmations in the last 24 hours, the one that
-	// ends at Time last.
+	// ConfirmedByHour counts the confirmations of the last 24 hours, by hour. The
+	// last hour ends at Time.
 	ConfirmedByHour [24]int `json:"confirmed_by_hour"`
 }
 
-// Delivered counts what one process delivered since it opened the queue. Each
-// count only grows, and starts at 0 after a restart. Both engines return it from
-// their method of this name.
+// Delivered counts the deliveries of one process since it opened the queue. Both
+// engines have a method of this name. The counts start at 0 after a restart.
 type Delivered struct {
 	Confirmed int64 // became Confirmed
 	Dead      int64 // became Dead
@@ -179,22 +172,22 @@ type Delivered struct {
 	Retried   int64 // failed attempts after which the conversion stayed Pending
 }
 
-// Options are settings of both engines. A zero value means the default; a value
-// that makes no sense is an error from Open.
+// Options are the settings of both engines. A zero value means the default. Open
+// returns an error for an invalid value.
 type Options struct {
-	// Workers is how many conversions this process delivers at a time. Default
-	// 4; more only wait for the rate limit. Negative: this process enqueues
-	// only, and another one delivers.
+	// Workers is how many conversions this process delivers at a time. Default: 4.
+	// More only wait for the rate limit. If it is negative, this process only
+	// enqueues, and another one has to deliver.
 	Workers int
 
-	// RetryMin and RetryMax bound the pause before a conversion is tried
-	// again: random, and doubled with each attempt. Defaults 5 s and 1 h. A
-	// longer Retry-After from SparkLoop goes before it, up to RetryMax.
+	// RetryMin and RetryMax bound the pause before a retry. It is random, and
+	// doubles with each attempt. Defaults: 5s and 1h. A longer Retry-After from
+	// SparkLoop overrides it, up to RetryMax.
 	RetryMin, RetryMax time.Duration
 
-	// Keep is how long a confirmed conversion is kept, to recognise it when it
-	// is enqueued again. Default 60 days, at least 2 days. Dead and expired ones
-	// stay until they are redriven.
+	// Keep is how long a confirmed conversion is stored, to recognise it when it is
+	// enqueued again. Default: 60 days, at least 2 days. Dead and expired conversions
+	// are stored until they are redriven.
 	Keep time.Duration
 
 	// Source returns the conversions that should have been confirmed, from
@@ -208,30 +201,30 @@ type Options struct {
 	Source      func(ctx context.Context, since time.Time) ([]sparkloop.Tracking, error)
 	SourceEvery time.Duration
 
-	// AdoptAPI has the queue deliver to this client's base URL from now on. Set
-	// it for one start when the base URL changes. Without it, a process whose
-	// client has another base URL than the queue's first one delivers nothing:
-	// a test or a staging system must not use up everybody's conversions.
+	// AdoptAPI makes this client's base URL that of the queue. Set it for one start
+	// when the base URL changes. Without it, a process with another base URL than the
+	// queue's delivers nothing: a test or a staging system must not deliver the
+	// conversions of production.
 	AdoptAPI bool
 
-	// NoMigrate leaves the schema to somebody else: Open only checks it.
+	// NoMigrate makes Open check the schema without creating or updating it.
 	NoMigrate bool
 
-	// Logger gets a Warn for each dead or expired conversion, for a pause, and
-	// for whatever else a person should know. No key and no body is logged; the two
-	// ids are. Default slog.Default(); slog.DiscardHandler silences it.
+	// Logger gets a Warn for each dead or expired conversion, for a pause that lasts,
+	// and for problems that need a person. The two IDs are logged; the key and bodies
+	// never are. Default: slog.Default().
 	Logger *slog.Logger
 
-	// OnConfirmed and OnDead (which is for expired ones too; see Entry.State) are
-	// called after that is in the database, by the process that delivered, once;
-	// a process killed in between does not call them. OnPaused is called when
-	// the queue pauses, by the process that found out. They are called by the
-	// workers: a slow one holds up delivery. A panic is logged.
+	// OnConfirmed and OnDead run after the state is stored, once, in the process that
+	// delivered. OnDead is also for expired conversions, see Entry.State. A process
+	// that is killed at that moment does not run them. OnPaused runs when the queue
+	// pauses, in the process that noticed. They run in the workers: a slow one delays
+	// delivery. A panic is logged.
 	OnConfirmed, OnDead func(Entry)
 	OnPaused            func(reason error)
 
-	// Now is the clock for due times, expiry and Keep; the rate limit has the
-	// database's own. It is for tests. Default: the clock of the PostgreSQL
-	// server, or with SQLite the machine's.
+	// Now is the clock for due times, expiry and Keep, for tests. The rate limit uses
+	// the clock of the database. Default: the clock of the PostgreSQL server, or of the
+	// machine with SQLite.
 	Now func() time.Time
 }

@@ -40,17 +40,21 @@ var (
 	statusPage = template.Must(template.New("status").Funcs(template.FuncMap{"count": count, "span": span}).Parse(statusHTML))
 )
 
-// StatusHandler returns a page for people that says how a queue is doing. With
-// ?format=json it answers a monitor: [Stats] in JSON, "healthy", and "problems"
-// in words. The status is then 503 instead of 200 if SparkLoop rejects the API
-// key, if the queue has been paused for over 15 minutes, if the oldest pending conversion has waited for over an
-// hour, if one became dead or expired within 24 hours and was not redriven, or
-// if the queue cannot be read in 10 seconds. For the page only the last of these is
-// a 503. It answers GET and HEAD, and changes nothing.
+// StatusHandler returns a page for people that shows the state of a queue. It answers
+// GET and HEAD, and changes nothing.
 //
-// It shows no key, but offers, submissions and what was said about them: put it
-// behind the application's own authentication. It is for a monitor, never for a
-// liveness probe: a restart cures none of what it reports.
+// With ?format=json it answers a monitor: [Stats] in JSON, "healthy", and "problems" in
+// words. The status is 503 instead of 200 if:
+//
+//   - SparkLoop rejects the API key;
+//   - the queue has been paused for over 15 minutes;
+//   - the oldest pending conversion has waited for over an hour;
+//   - a conversion became dead or expired within 24 hours and was not redriven;
+//   - the queue cannot be read in 10 seconds. Only then the page has a 503 too.
+//
+// The page shows no key, but it shows offers, submissions and reasons: put it behind
+// the application's own authentication. Never make it a liveness probe: a restart does
+// not help.
 func StatusHandler(q Queue) http.Handler {
 	style := sha256.Sum256([]byte(statusCSS))
 	policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(style[:]) +
@@ -79,8 +83,8 @@ func StatusHandler(q Queue) http.Handler {
 	})
 }
 
-// Problems says in words what is wrong with a queue; none is an empty slice. It
-// is what StatusHandler and "sparkloop queue stats" report.
+// Problems returns the problems of a queue in words, or an empty slice. StatusHandler
+// and "sparkloop queue stats" show them.
 func (s Stats) Problems() []string {
 	problems := []string{} // in JSON [], not null
 	paused := s.Time.Sub(s.PausedSince)
