@@ -51,6 +51,7 @@ func TestABadRowStopsNoOther(t *testing.T) {
 		"UPDATE sparkloop_conversions SET attempts = 'many' WHERE id = 2",
 		"UPDATE sparkloop_conversions SET offer = x'00ff', enqueued = 'x' WHERE id = 3",
 		"UPDATE sparkloop_conversions SET state = 9 WHERE id = 4",
+		"INSERT INTO sparkloop_conversions (offer, submission, captured, enqueued, due, state, finished) VALUES ('offer_1', 'dead', 'x', 1, 1, 2, 1)",
 	} {
 		_, err := db.ExecContext(t.Context(), change)
 		require.NoError(t, err, change)
@@ -72,7 +73,11 @@ func TestABadRowStopsNoOther(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []int64{3, 2, 1}, left)
-	e, known, err := q.Lookup(t.Context(), bad[0])
+	e, known, err := q.Lookup(t.Context(), sparkloop.Tracking{Offer: "offer_1", Submission: "dead"})
+	require.NoError(t, err)
+	assert.True(t, known)
+	assert.Equal(t, outbox.Dead, e.State)
+	e, known, err = q.Lookup(t.Context(), bad[0])
 	require.NoError(t, err)
 	assert.True(t, known)
 	assert.Contains(t, e.Reason, "captured")

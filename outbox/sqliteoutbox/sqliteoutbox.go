@@ -66,7 +66,8 @@ var _ outbox.Queue = (*Outbox)(nil)
 // made if there is none; its folder must exist, on a disk that a redeploy does
 // not erase: of a file on a container's own layer or in memory the log warns.
 // Write-ahead logging and full synchronisation are set, so what is enqueued
-// survives a power cut too.
+// survives a power cut too. While the file is open, do not move, replace or delete
+// it: Enqueue then returns an error. See docs/outbox.md for backups.
 //
 // ctx bounds the opening alone; delivery goes on until [Outbox.Close]. Open sends
 // nothing to SparkLoop. It fails for a wrong option, for a path that cannot be

@@ -100,14 +100,14 @@ func scanEntry(scan func(...any) error) (outbox.Entry, error) {
 	}
 	if err != nil {
 		bad := outbox.Entry{State: outbox.Pending, Reason: unreadable + err.Error()}
-		var offer, submission, rest any
-		if scan(&bad.ID, &offer, &submission, &rest, &rest, &rest, &rest, &rest, &rest, &rest) != nil {
+		var offer, submission, number, rest any
+		if scan(&bad.ID, &offer, &submission, &rest, &rest, &number, &rest, &rest, &rest, &rest) != nil {
 			return outbox.Entry{}, err
 		}
 		bad.Tracking.Offer, _ = offer.(string)
 		bad.Tracking.Submission, _ = submission.(string)
-		if state >= 0 && state < len(states) {
-			bad.State = states[state]
+		if n, ok := number.(int64); ok && n >= 0 && n < int64(len(states)) {
+			bad.State = states[n]
 		}
 		return bad, nil
 	}
@@ -151,9 +151,15 @@ func (q *Outbox) pending(ctx context.Context, condition string, args ...any) ([]
 // again and again.
 func (q *Outbox) leaveOut(ctx context.Context, id int64, lost int, reason string) {
 	q.mu.Lock()
-	q.lost += lost
-	q.leftOut = append(q.leftOut, strconv.FormatInt(id, 10))
+	known := slices.Contains(q.leftOut, strconv.FormatInt(id, 10))
+	if !known {
+		q.lost += lost
+		q.leftOut = append(q.leftOut, strconv.FormatInt(id, 10))
+	}
 	q.mu.Unlock()
+	if known {
+		return
+	}
 	q.o.Logger.ErrorContext(ctx, "sparkloop outbox: a conversion is left out; repair its row, then restart the program",
 		slog.Int64("id", id), slog.String("reason", reason))
 }
