@@ -32,6 +32,7 @@ func Start(t *testing.T) *Browser {
 		chromedp.ExecPath(path),
 		chromedp.NoSandbox, // for root, as in a container
 		chromedp.DisableGPU,
+		chromedp.WindowSize(1280, 1000), // nothing to click is under a banner
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
 		// Back requests the page again: a page kept in memory proves nothing.
@@ -51,7 +52,7 @@ func Start(t *testing.T) *Browser {
 // Tab opens a window in a profile of its own.
 func (b *Browser) Tab(t *testing.T) *Tab {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)

@@ -17,8 +17,8 @@ import (
 // TrackingCookie is the name that package capture gives its cookie.
 const TrackingCookie = "sparkloop_t"
 
-// Tab is a window of the browser. A step that fails, or takes longer than the
-// tab's minute, fails the test.
+// Tab is a window of the browser. A step that fails, or is not over after five
+// minutes, fails the test.
 type Tab struct {
 	t   *testing.T
 	ctx context.Context
