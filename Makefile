@@ -24,7 +24,7 @@ QUICKSTART_SAYS := Confirmed
 title = @printf '\n== %s\n' '$(1)'
 each  = @for module in $(MODULES); do echo "-- $$module"; (cd "$$module" && $(1)); done
 
-.PHONY: help test lint fuzz bench bench-go chaos mutants mutants-changed cover check gofmt vet tidy api actions vuln build quickstart release-check release go-releases
+.PHONY: faults help test lint fuzz bench bench-go chaos mutants mutants-changed cover check gofmt vet tidy api actions vuln build quickstart release-check release go-releases
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,10 @@ mutants: ## Change the code here and there: does a test notice? An hour
 mutants-changed: ## The same for the lines that changed since SINCE (HEAD~1)
 	$(call title,Mutation testing of the changes since $(SINCE))
 	@.ci/mutants --since $(SINCE)
+
+faults: ## Full disks, wrong clocks, failover, PgBouncer: what can be tried here
+	$(call title,Faults)
+	@.ci/faults
 
 cover: ## Measure the statement coverage of the root package and internal/
 	$(call title,Coverage: at least $(COVERAGE)%)

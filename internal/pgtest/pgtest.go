@@ -70,7 +70,8 @@ type Cluster struct {
 	databases atomic.Int64
 
 	mu     sync.Mutex
-	server *server // nil when stopped
+	env    []string // beside what the server has anyway
+	server *server  // nil when stopped
 	closed bool
 }
 
@@ -85,6 +86,7 @@ type server struct {
 // seconds, most of it initdb. The context, and a minute at most, is for starting
 // alone: the cluster runs until Stop, Crash or Close. The error matches
 // ErrNotInstalled if there is no PostgreSQL in PATH or where systems put it.
+// SPARKLOOP_POSTGRES in the environment is the folder of another version's programs.
 //
 // For root, who may not run PostgreSQL, it runs as the user postgres or nobody.
 func Start(ctx context.Context) (*Cluster, error) {
@@ -92,7 +94,7 @@ func Start(ctx context.Context) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	bin, err := find(os.Getenv("PATH"), places)
+	bin, err := programs(os.Getenv("SPARKLOOP_POSTGRES"))
 	if err != nil {
 		return nil, err
 	}
@@ -318,6 +320,7 @@ func (c *Cluster) launch(ctx context.Context) (*server, error) {
 	cmd := c.command(context.WithoutCancel(ctx), "postgres", "-D", c.data(), "-p", strconv.Itoa(c.port),
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 		"-c", "shared_buffers=64MB", "-c", "max_connections=100")
+	cmd.Env = append(cmd.Env, c.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("pgtest: %w", err)
@@ -472,6 +475,17 @@ func freePort() (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("pgtest: no free port: %w", err)
+}
+
+// programs returns the folder that is asked for, or else what find finds.
+func programs(folder string) (string, error) {
+	switch {
+	case folder == "":
+		return find(os.Getenv("PATH"), places)
+	case filepath.IsAbs(folder) && holdsServer(folder):
+		return folder, nil
+	}
+	return "", fmt.Errorf("pgtest: SPARKLOOP_POSTGRES: no initdb and postgres in %q", folder)
 }
 
 var version = regexp.MustCompile(`\d+(\.\d+)?`)

@@ -242,6 +242,23 @@ func TestFind(t *testing.T) {
 	assert.Equal(t, want, got, "PATH comes first")
 }
 
+func TestAnotherVersion(t *testing.T) {
+	t.Parallel()
+	if _, err := serverAccount(); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	_, err := programs(dir)
+	require.ErrorContains(t, err, "SPARKLOOP_POSTGRES: no initdb and postgres in ")
+	require.NotErrorIs(t, err, ErrNotInstalled, "a wrong folder skips nothing")
+	for _, program := range []string{"initdb", "postgres"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, program), nil, 0o700))
+	}
+	got, err := programs(dir)
+	require.NoError(t, err)
+	assert.Equal(t, dir, got)
+}
+
 // fakeTB notes how a test is ended.
 type fakeTB struct {
 	testing.TB
