@@ -28,7 +28,7 @@ func TestIsolationLevels(t *testing.T) {
 			t.Parallel()
 			url := pgtest.Shared(t).Database(t)
 			api := newAPI(t)
-			const processes, each = 4, 40
+			const processes, each = 3, 40
 			ts := make([]sparkloop.Tracking, each)
 			for i := range ts {
 				ts[i] = click(api)

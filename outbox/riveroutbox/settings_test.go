@@ -23,6 +23,7 @@ import (
 func settings(mode pgx.QueryExecMode, kv ...string) func(*pgxpool.Config) {
 	return func(c *pgxpool.Config) {
 		c.ConnConfig.DefaultQueryExecMode = mode
+		c.MaxConns = 4
 		for i := 0; i < len(kv); i += 2 {
 			c.ConnConfig.RuntimeParams[kv[i]] = kv[i+1]
 		}
