@@ -47,7 +47,7 @@ func NewTransport(next http.RoundTripper, opts ...Option) *Transport {
 		otel.Handle(err)
 	}
 	return &Transport{
-		next:     next,
+		next:     transport.NewDirect(next),
 		tracer:   c.tracer(),
 		duration: duration,
 		queue:    c.queue,

@@ -35,7 +35,7 @@ func NewTransport(next http.RoundTripper) *Transport {
 		next = transport.NewClient().Transport
 	}
 	t := &Transport{
-		next: next,
+		next: transport.NewDirect(next),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sparkloop_client_requests_total",
 			Help: "Requests to SparkLoop, retries included, by operation and class of the answer.",

@@ -3,7 +3,6 @@ package transport
 import (
 	"net"
 	"net/http"
-	"sync"
 	"time"
 )
 
@@ -34,7 +33,7 @@ func NewClient() *http.Client {
 // call. The client itself is not changed.
 func sender(cfg Config) *http.Client {
 	own := *cfg.Client
-	own.Transport = &roundTripper{next: own.Transport, authorize: cfg.Authorize, userAgent: []string{cfg.UserAgent}}
+	own.Transport = &roundTripper{next: NewDirect(own.Transport), authorize: cfg.Authorize, userAgent: []string{cfg.UserAgent}}
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &own
 }
@@ -46,12 +45,9 @@ func sender(cfg Config) *http.Client {
 // It hides everything else of the next RoundTripper: after each failed call
 // go-retryablehttp closes the idle connections of the whole pool if it can.
 type roundTripper struct {
-	next      http.RoundTripper // nil: http.DefaultTransport
+	next      http.RoundTripper
 	authorize func(http.Header)
 	userAgent []string
-
-	once  sync.Once
-	plain *http.Transport // of direct
 }
 
 var (
@@ -66,14 +62,7 @@ func (t *roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Method == http.MethodPost {
 		r.Header["Content-Type"] = contentJSON
 	}
-	next := t.next
-	if next == nil {
-		next = http.DefaultTransport
-	}
-	if r.URL.Scheme == "http" {
-		next = t.direct(next, r)
-	}
-	resp, err := next.RoundTrip(r)
+	resp, err := t.next.RoundTrip(r)
 	if resp != nil && resp.StatusCode/100 == 3 {
 		if _, bad := r.URL.Parse(resp.Header.Get("Location")); bad != nil {
 			// http.Client would turn the answer into an error that hides it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync"
 )
 
 // ProxyError is the refusal of a proxy to connect to the API.
@@ -51,20 +52,40 @@ func proxyOfEnvironment(r *http.Request) (*url.URL, error) {
 	return http.ProxyFromEnvironment(r)
 }
 
-// direct returns a copy of a caller's transport that sends no plain request
-// through the proxy of the environment. The transport itself is returned if it
-// would not.
-func (t *roundTripper) direct(next http.RoundTripper, r *http.Request) http.RoundTripper {
+// NewDirect returns a RoundTripper that sends no plain request through the proxy
+// of the environment, whatever next has as its proxy. A nil next is
+// http.DefaultTransport. If next is no *http.Transport, it is returned itself.
+//
+// A RoundTripper that wraps a caller's uses this: the client sees only the
+// outermost.
+func NewDirect(next http.RoundTripper) http.RoundTripper {
+	if _, ok := next.(*http.Transport); ok || next == nil {
+		return &direct{next: next}
+	}
+	return next
+}
+
+type direct struct {
+	next  http.RoundTripper // nil: http.DefaultTransport, which tests replace
+	once  sync.Once
+	plain *http.Transport // a copy of next without the proxy of the environment
+}
+
+func (d *direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	next := d.next
+	if next == nil {
+		next = http.DefaultTransport
+	}
 	own, ok := next.(*http.Transport)
-	if !ok || own.Proxy == nil {
-		return next
+	if !ok || own.Proxy == nil || r.URL.Scheme != "http" {
+		return next.RoundTrip(r)
 	}
 	if proxy, err := http.ProxyFromEnvironment(r); err == nil && proxy == nil {
-		return next
+		return next.RoundTrip(r)
 	}
-	t.once.Do(func() {
-		t.plain = own.Clone()
-		t.plain.Proxy = func(r *http.Request) (*url.URL, error) {
+	d.once.Do(func() {
+		d.plain = own.Clone()
+		d.plain.Proxy = func(r *http.Request) (*url.URL, error) {
 			proxy, err := own.Proxy(r)
 			environment, envErr := http.ProxyFromEnvironment(r)
 			if err != nil && envErr != nil || proxy != nil && environment != nil && *proxy == *environment {
@@ -73,5 +94,5 @@ func (t *roundTripper) direct(next http.RoundTripper, r *http.Request) http.Roun
 			return proxy, err
 		}
 	})
-	return t.plain
+	return d.plain.RoundTrip(r)
 }

@@ -107,6 +107,11 @@ func TestAnErrorThatIsNoRefusalOfAProxy(t *testing.T) {
 	assert.EqualError(t, a.Err, "Forbidden")
 }
 
+// wrapper is a RoundTripper of which the client sees nothing else.
+type wrapper struct{ next http.RoundTripper }
+
+func (w wrapper) RoundTrip(r *http.Request) (*http.Response, error) { return w.next.RoundTrip(r) }
+
 // A plain request does not go through the proxy of the environment, with the
 // SDK's connections or a caller's; one over TLS does, and so does a plain one
 // through a proxy that the caller has set. The environment is read once a process.
@@ -140,6 +145,8 @@ func TestThePlainKeyGoesThroughNoProxyOfTheEnvironment(t *testing.T) {
 	}{
 		"the SDK's":                       {toServer(transport.NewClient()), true},
 		"a caller's":                      {&http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment}}, true},
+		"a caller's, in a wrapper":        {&http.Client{Transport: wrapper{transport.NewDirect(&http.Transport{Proxy: http.ProxyFromEnvironment})}}, true},
+		"the default, in a wrapper":       {&http.Client{Transport: wrapper{transport.NewDirect(nil)}}, true},
 		"the default":                     {&http.Client{}, true},
 		"a caller's without a proxy":      {&http.Client{Transport: &http.Transport{}}, true},
 		"a caller's with its own proxy":   {&http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(own)}}, false},
