@@ -221,9 +221,13 @@ func (o *Outbox) Close(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
+	flying := o.policy.Flying() > 0
 	o.abort()
 	select {
 	case <-o.closed:
+		if !flying {
+			return nil
+		}
 	case <-time.After(breakOff):
 	}
 	return fmt.Errorf("sparkloop outbox: close: the calls under way were broken off: %w", ctx.Err())

@@ -168,7 +168,10 @@ func (q *Outbox) Close(ctx context.Context) error {
 		return q.closeFile()
 	case <-ctx.Done():
 	}
-	err := fmt.Errorf("sparkloop outbox: close: deliveries were broken off: %w", ctx.Err())
+	var err error
+	if q.policy.Flying() > 0 {
+		err = fmt.Errorf("sparkloop outbox: close: deliveries were broken off: %w", ctx.Err())
+	}
 	q.abort()
 	select {
 	case <-q.stopped: // what was under way is due again at once

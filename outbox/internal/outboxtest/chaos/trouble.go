@@ -45,7 +45,7 @@ func apiDown(w *world) {
 		w.api.set(line{down: &outage{status}})
 		w.passInSteps(day)
 	}
-	assert.NotZero(w.t, w.stats().PausedSince, "it does not pause")
+	require.Eventually(w.t, func() bool { return !w.stats().PausedSince.IsZero() }, w.form.patience, 50*time.Millisecond, "it does not pause")
 	assert.Zero(w.t, enqueued().refused, "refused by Enqueue")
 	w.api.set(line{})
 	w.recovers()

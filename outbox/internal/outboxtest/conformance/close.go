@@ -23,6 +23,7 @@ func closing() []story {
 		{"CloseSendsNothingAfterwards", closeSendsNothing},
 		{"CloseWhilePausedIsQuick", closeWhilePaused},
 		{"CloseWhileWaitingForTheLimitIsQuick", closeWhileLimited},
+		{"CloseOfAnIdleQueueBreaksNothingOff", closeIdle},
 		{"CloseTwiceIsHarmless", closeTwice},
 		{"EnqueuedAfterCloseIsDeliveredByTheNext", enqueuedAfterClose},
 	}
@@ -173,6 +174,16 @@ func closeWhileLimited(w *world) {
 	for _, e := range p.list(outbox.Pending) {
 		assert.Zero(w.t, e.Attempts)
 	}
+}
+
+func closeIdle(w *world) {
+	p := w.open(outbox.Options{})
+	p.settle()
+	w.until("it is idle", func() bool { return p.stats().Pending == 0 })
+	time.Sleep(100 * time.Millisecond) // the worker returns
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	assert.NoError(w.t, p.Close(ctx))
 }
 
 func closeTwice(w *world) {

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"errors"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,7 @@ func hooking() []story {
 	return []story{
 		{"HooksAreToldWhatIsStored", hooksAreTold},
 		{"HooksThatPanicDoNoHarm", hooksPanic},
+		{"HooksThatEndTheirGoroutineDoNoHarm", hooksExit},
 		{"HooksMayUseTheQueue", hooksUseQueue},
 		{"PausedIsToldWithTheError", pausedIsTold},
 	}
@@ -63,6 +65,19 @@ func hooksPanic(w *world) {
 	w.until("the log has it", func() bool { return p.log.has("confirmed: no", "dead: no", "paused: no") })
 	assert.Equal(w.t, 5, p.stats().Dead)
 	assert.Equal(w.t, 5, w.wire.answers(404), "they were asked for once")
+}
+
+func hooksExit(w *world) {
+	exit := func(outbox.Entry) { runtime.Goexit() }
+	p := w.open(outbox.Options{OnConfirmed: exit, OnDead: exit, OnPaused: func(error) { runtime.Goexit() }})
+	for range 10 { // more than there are workers
+		p.enqueue(w.click(), w.unknown())
+	}
+	w.until("all have their answer", func() bool { s := p.stats(); return s.Confirmed == 10 && s.Dead == 10 })
+	w.pause(p, sparklooptest.Status(503, ""), 3)
+	w.recover()
+	w.until("it goes on", func() bool { return p.stats().Confirmed == 13 })
+	assert.True(w.t, p.log.has("called runtime.Goexit"))
 }
 
 func hooksUseQueue(w *world) {

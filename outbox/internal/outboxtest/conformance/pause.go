@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/outbox"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
@@ -27,6 +28,10 @@ func pausing() []story {
 		{"WrongKeyPausesForOneConversion", wrongKeyPausesForOne},
 		{"KeyChangedInOneOfTwoProcesses", keyChanged},
 		{"WhatExpiresDoesNotPause", expiringOnes},
+		{"RejectedKeyIsNamed", rejectedKey},
+		{"BrokenOfferStopsNoOther", brokenOffer},
+		{"OtherAPIDeliversNothing", otherAPI},
+		{"WrongClockExpiresNothing", wrongClockExpiresNothing},
 	}
 }
 
@@ -271,4 +276,83 @@ func keyChanged(w *world) {
 	slow.delivered(31)
 	_, died, _ := slow.told()
 	assert.Empty(w.t, died)
+}
+
+// rejectedKey is a wrong key, as a person sees it: in the process that has it,
+// and in one that only enqueues.
+func rejectedKey(w *world) {
+	p, web := w.open(outbox.Options{}), w.open(outbox.Options{Workers: -1})
+	w.pause(p, sparklooptest.Status(401, `{"error":"User not found!"}`), 1)
+	assert.Equal(w.t, 1, p.log.warnings("paused", outbox.KeyRejected))
+	for _, q := range []*process{p, web} {
+		w.until("it is in the database", func() bool { return q.stats().KeyRejected() })
+		assert.Equal(w.t, outbox.KeyRejected+": User not found!", q.stats().PausedReason)
+		assert.Equal(w.t, []string{outbox.KeyRejected + "."}, q.stats().Problems())
+	}
+	w.recover()
+	p.delivered(1)
+	for _, q := range []*process{p, web} {
+		w.until("it is over", func() bool { return q.stats().PausedSince.IsZero() })
+	}
+}
+
+// brokenOffer is an offer for which SparkLoop always answers 500.
+func brokenOffer(w *world) {
+	p := w.open(usual())
+	var broken []sparkloop.Tracking
+	for _, t := range w.clicks(8) {
+		t.Offer = "offer_broken"
+		w.wire.say(t, 500, `{"error":"Internal Server Error"}`)
+		broken = append(broken, t)
+	}
+	p.enqueue(broken...)
+	p.pauses()
+	first := w.click() // ends the pause of the queue
+	p.enqueue(first)
+	w.passUntil(time.Second, "an offer that was not tried is probed", func() bool { return w.api.Confirmed(first) })
+	n := w.wire.count()
+	for range 5 {
+		t := w.click()
+		p.enqueue(t)
+		w.until("it is delivered at once", func() bool { return w.api.Confirmed(t) })
+	}
+	assert.LessOrEqual(w.t, w.wire.count()-n, 5+3, "the broken ones are left alone")
+	assert.Zero(w.t, p.stats().PausedSince)
+	for _, t := range broken {
+		w.wire.say(t, 200, `{"message":"Conversion tracked successfully"}`)
+	}
+	p.deliveredIn(time.Minute, len(broken)+6)
+}
+
+// otherAPI is a process that would send everybody's conversions to a test.
+func otherAPI(w *world) {
+	right := w.open(outbox.Options{})
+	right.settle()
+	elsewhere := sparkloop.WithBaseURL("https://staging.example/api/v2")
+	wrong := w.open(outbox.Options{}, elsewhere)
+	assert.Equal(w.t, 1, wrong.log.warnings("no delivery", outbox.OtherAPI, "https://staging.example"))
+	assert.Len(w.t, wrong.stats().Problems(), 1)
+	assert.Empty(w.t, right.stats().Problems())
+	right.close()
+	t := w.click()
+	wrong.enqueue(t)
+	w.never("it is sent", func() bool { return w.wire.count(t) > 0 })
+	wrong.close()
+
+	w.open(outbox.Options{AdoptAPI: true}, elsewhere).become(t, outbox.Confirmed)
+	assert.NotEmpty(w.t, w.open(outbox.Options{}).stats().Problems(), "the queue has changed sides")
+}
+
+// wrongClockExpiresNothing is a clock beyond the 45 days, and an API whose
+// answers say what time it is.
+func wrongClockExpiresNothing(w *world) {
+	p := w.open(outbox.Options{})
+	t := w.click()
+	w.turn(46 * day)
+	w.wire.say(t, 500, `{"error":"Internal Server Error"}`)
+	p.enqueue(t)
+	w.until("it is tried", func() bool { return w.wire.count(t) > 2 })
+	assert.Equal(w.t, outbox.Pending, p.find(t).State)
+	w.wire.unsay(t)
+	p.become(t, outbox.Confirmed)
 }

@@ -23,6 +23,7 @@ func sweeping() []story {
 		{"SweepGoesBackNoFurtherThanKeep", sweepWithinKeep},
 		{"SourceThatFailsIsAskedAgain", sourceFails},
 		{"SourceThatHangsHoldsUpNobody", sourceHangs},
+		{"SourceThatNeverReturnsStopsNothing", sourceNeverReturns},
 		{"EnqueueOnlyDoesNotSweep", enqueueOnlyDoesNotSweep},
 		{"ProcessesSweepTogether", sweepTogether},
 	}
@@ -198,6 +199,22 @@ func sourceHangs(w *world) {
 	}})
 	<-asked
 	p.settle()
+	p.close()
+}
+
+// sourceNeverReturns has a source that does not look at its context.
+func sourceNeverReturns(w *world) {
+	asked, leave := make(chan struct{}), make(chan struct{})
+	defer close(leave)
+	p := w.open(outbox.Options{Keep: 2 * day, Source: func(context.Context, time.Time) ([]sparkloop.Tracking, error) {
+		close(asked)
+		<-leave
+		return nil, nil
+	}})
+	<-asked
+	p.settle()
+	w.pass(3 * day)
+	w.until("it tidies up", func() bool { return p.stats().Confirmed == 0 })
 	p.close()
 }
 

@@ -16,6 +16,7 @@ import (
 // sent, and can answer for a single conversion.
 type wire struct {
 	api http.RoundTripper
+	now func() time.Time // on SparkLoop's clock
 
 	mu     sync.Mutex
 	sent   []request
@@ -152,7 +153,7 @@ func (n *wire) carry(r *http.Request, conversion string) (*http.Response, error)
 	}
 	return &http.Response{
 		StatusCode: s.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header:        http.Header{"Content-Type": {"application/json; charset=utf-8"}},
+		Header:        http.Header{"Content-Type": {"application/json; charset=utf-8"}, "Date": {n.now().UTC().Format(http.TimeFormat)}},
 		Body:          io.NopCloser(strings.NewReader(s.body)),
 		ContentLength: int64(len(s.body)), Request: r,
 	}, nil

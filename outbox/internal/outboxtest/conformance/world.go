@@ -29,6 +29,7 @@ type world struct {
 	api       *sparklooptest.Server
 	wire      *wire
 	ahead     atomic.Int64 // of the real clock, in nanoseconds
+	passed    atomic.Int64 // of that, what has passed for SparkLoop too
 	processes []*process
 }
 
@@ -43,6 +44,7 @@ func newWorld(t *testing.T, db Database) *world {
 func (w *world) serve(options ...sparklooptest.Option) {
 	w.api = sparklooptest.NewServer(w.t, options...)
 	w.wire.api = w.api.Transport()
+	w.wire.now = func() time.Time { return time.Now().Add(time.Duration(w.passed.Load())) }
 }
 
 // now is the time on the clock of all queues.
@@ -51,6 +53,7 @@ func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Lo
 // pass lets time pass, for the queues and for SparkLoop.
 func (w *world) pass(d time.Duration) {
 	w.api.Advance(d)
+	w.passed.Add(int64(d))
 	w.turn(d)
 }
 
