@@ -38,8 +38,8 @@ type counting interface{ Delivered() outbox.Delivered }
 //   - sparkloop.outbox.paused: 1 if the queue or this process is paused, else 0.
 //   - sparkloop.outbox.pause.duration: in seconds; 0 if there is no pause.
 //   - sparkloop.outbox.deliveries: a counter of this process, by
-//     sparkloop.outcome (confirmed, dead, expired, retried). Only queues with a
-//     method Delivered, as both engines have, have this one.
+//     sparkloop.outcome (confirmed, dead, expired, retried). It needs a queue with
+//     the method Delivered. Both engines have it.
 //
 // All have the attributes messaging.system and messaging.destination.name. All
 // processes on one database read the same rows: take the maximum of the gauges,
@@ -136,7 +136,8 @@ func is(yes bool) int64 {
 	return 0
 }
 
-// since is 0 for no time, and for one that a clock set back makes later than now.
+// since returns 0 for the zero time, and for a time in the future: a clock may
+// have been set back.
 func since(now, t time.Time) float64 {
 	if t.IsZero() {
 		return 0

@@ -27,8 +27,8 @@ type collector struct {
 // If the queue cannot be read in that time, sparkloop_outbox_up is 0 and the
 // other gauges are left out. Scrapes at the same moment share one read.
 //
-// A queue that is not one of the engines has sparkloop_outbox_deliveries_total
-// only if it has a method Delivered as theirs. NewCollector panics if q is nil.
+// sparkloop_outbox_deliveries_total needs a queue with the method Delivered. Both
+// engines have it. NewCollector panics if q is nil.
 func NewCollector(q outbox.Queue) prometheus.Collector {
 	if v := reflect.ValueOf(q); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		panic("sparkloopprom: NewCollector: the queue is nil")
@@ -100,7 +100,8 @@ func is(yes bool) float64 {
 	return 0
 }
 
-// since is 0 for no time, and for one that a clock set back makes later than now.
+// since returns 0 for the zero time, and for a time in the future: a clock may
+// have been set back.
 func since(now, t time.Time) float64 {
 	if t.IsZero() {
 		return 0

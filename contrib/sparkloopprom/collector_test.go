@@ -215,7 +215,7 @@ func TestMetricsAcrossARestart(t *testing.T) {
 	assert.Contains(t, metrics, `sparkloop_outbox_deliveries_total{outcome="confirmed"} 0`)
 }
 
-// Prometheus' own linter has nothing to say about the names.
+// Prometheus' own linter accepts the names.
 func TestNamesFollowTheConventions(t *testing.T) {
 	t.Parallel()
 	registry := everything(t)

@@ -28,8 +28,8 @@
 //   - sparkloop_outbox_pause_duration_seconds: how long the pause lasts; 0 if
 //     there is none.
 //
-// This is a counter of one process. It starts at 0 after a restart, which
-// rate() and increase() know about:
+// This is a counter of one process. It starts at 0 after a restart, as rate()
+// and increase() expect:
 //
 //   - sparkloop_outbox_deliveries_total{outcome}: conversions that became
 //     confirmed, dead or expired, and failed attempts (retried).
