@@ -93,7 +93,7 @@ func newWitness() *witness {
 	return &witness{next: &http.Transport{
 		Proxy: func(r *http.Request) (*url.URL, error) {
 			if r.URL.Scheme == "http" {
-				return nil, nil //nolint:nilnil // the key does not go to a proxy in clear
+				return nil, nil // the key does not go to a proxy in clear
 			}
 			return http.ProxyFromEnvironment(r)
 		},

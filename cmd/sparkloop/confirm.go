@@ -222,7 +222,7 @@ func (a *app) readList(ctx context.Context, path string) ([]byte, error) {
 
 // refuse shows the rows of a file that is not read.
 func (a *app) refuse(err error) error {
-	var r *sheet.Refusal
+	var r *sheet.RefusalError
 	if !errors.As(err, &r) {
 		return misused("%w", err)
 	}

@@ -68,11 +68,11 @@ type outcome struct {
 
 func (d *desk) run(t *testing.T, args ...string) outcome {
 	t.Helper()
-	return d.with(t, t.Context(), strings.NewReader(""), args...)
+	return d.with(t.Context(), t, strings.NewReader(""), args...)
 }
 
 // with runs a command. Whatever it says, it does not say the key.
-func (d *desk) with(t *testing.T, ctx context.Context, in io.Reader, args ...string) outcome {
+func (d *desk) with(ctx context.Context, t *testing.T, in io.Reader, args ...string) outcome {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	a := &app{getenv: func(name string) string { return d.env[name] }, in: in, out: &stdout, err: &stderr, opts: d.opts, wire: d.wire}

@@ -164,7 +164,10 @@ func (l *list) finish(ctx context.Context, stopped error) error {
 	if sum.n[toBeTriedAgain] == 0 && err == nil {
 		err = l.journal.Done(l.now())
 	}
-	sum.print(l.out, l.flags.report)
+	sum.print(l.out, ofARun)
+	if l.flags.report != "" && err == nil {
+		fmt.Fprintf(l.out, "%s has a line for each.\n", l.flags.report)
+	}
 	if l.tally.first != nil && stopped == nil {
 		fmt.Fprintf(l.err, "sparkloop: the first failure: %s\n", oneLine(l.tally.first))
 	}
@@ -214,8 +217,12 @@ func (l *list) dryRun() error {
 			j.result, j.reason = wouldBeSent, ""
 		}
 	}
-	sumUp(l.jobs).print(l.out, "")
+	sum := sumUp(l.jobs)
+	sum.print(l.out, ofADryRun)
 	fmt.Fprintln(l.out, "\nThis was a dry run: nothing was sent, and no file was written.")
+	if sum.n[refusedLine] > 0 {
+		return failed(nil)
+	}
 	return nil
 }
 

@@ -29,7 +29,7 @@ func (l *list) showProgress(total int) (stop func()) {
 	w.Style().Visibility = progress.StyleVisibility{Tracker: true, Percentage: true}
 	w.Style().Chars = progress.StyleCharsDefault
 	w.Style().Options.Separator = "  "
-	width, _, err := term.GetSize(int(file.Fd())) //nolint:gosec // a descriptor fits
+	width, _, err := term.GetSize(int(file.Fd()))
 	if err != nil || width < 40 {
 		width = 80
 	}

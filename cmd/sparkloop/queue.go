@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -168,20 +169,11 @@ var states = []string{string(outbox.Pending), string(outbox.Confirmed), string(o
 // stateArgs takes any number of states.
 func stateArgs(_ *cobra.Command, args []string) error {
 	for _, arg := range args {
-		if !validState(arg, states) {
+		if !slices.Contains(states, arg) {
 			return fmt.Errorf("%q is no state: they are %s", arg, strings.Join(states, ", "))
 		}
 	}
 	return nil
-}
-
-func validState(name string, among []string) bool {
-	for _, s := range among {
-		if s == name {
-			return true
-		}
-	}
-	return false
 }
 
 func (a *app) schemaCommand() *cobra.Command {

@@ -136,7 +136,7 @@ func (a *app) listCommand(p *place) *cobra.Command {
 				return misused("--limit is a number from 1 on")
 			}
 			return a.with(cmd, p, false, func(ctx context.Context, q outbox.Queue) error {
-				return a.entries(q.List, ctx, args, limit, write)
+				return a.entries(ctx, q, args, limit, write)
 			})
 		},
 	}
@@ -162,7 +162,7 @@ func (a *app) exportCommand(p *place) *cobra.Command {
 				return err
 			}
 			return a.with(cmd, p, false, func(ctx context.Context, q outbox.Queue) error {
-				return a.entries(q.List, ctx, args, -1, write)
+				return a.entries(ctx, q, args, -1, write)
 			})
 		},
 	}
@@ -171,14 +171,14 @@ func (a *app) exportCommand(p *place) *cobra.Command {
 }
 
 // entries writes what is in the states, limit of each or all if it is negative.
-func (a *app) entries(list func(context.Context, outbox.State) iter.Seq2[outbox.Entry, error], ctx context.Context, in []string, limit int, write entryWriter) error { //nolint:revive // the context belongs to list
+func (a *app) entries(ctx context.Context, q outbox.Queue, in []string, limit int, write entryWriter) error {
 	if len(in) == 0 {
 		in = states
 	}
 	err := write(a.out, func(yield func(outbox.Entry, error) bool) {
 		for _, state := range in {
 			n := 0
-			for e, err := range list(ctx, outbox.State(state)) {
+			for e, err := range q.List(ctx, outbox.State(state)) {
 				if n == limit {
 					break
 				}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ other states are not changed, so it is safe to repeat.`,
 				return fmt.Errorf("%s: give IDs, or --all dead, or --all expired", cmd.CommandPath())
 			case all != "" && len(args) > 0:
 				return fmt.Errorf("%s: give IDs or --all, not both", cmd.CommandPath())
-			case all != "" && !validState(all, redrivable):
+			case all != "" && !slices.Contains(redrivable, all):
 				return fmt.Errorf("%s: --all is dead or expired, not %q", cmd.CommandPath(), all)
 			}
 			return nil

@@ -147,21 +147,20 @@ func sumUp(jobs []*job) summary {
 	return s
 }
 
-// print writes the counts. What a dry run would send stands in place of answers.
-func (s summary) print(w io.Writer, report string) {
-	results := []result{confirmedNow, alreadyConfirmed, refusedLine, toBeTriedAgain, notSent}
-	if s.n[confirmedNow]+s.n[alreadyConfirmed]+s.n[toBeTriedAgain] == 0 && s.n[wouldBeSent] > 0 {
-		results = []result{wouldBeSent, refusedLine, notSent}
-	}
+// The results that a summary has.
+var (
+	ofARun    = []result{confirmedNow, alreadyConfirmed, refusedLine, toBeTriedAgain, notSent}
+	ofADryRun = []result{wouldBeSent, refusedLine, notSent}
+)
+
+// print writes the counts of some results.
+func (s summary) print(w io.Writer, results []result) {
 	for _, r := range results {
 		fmt.Fprintf(w, "%-18s %7d\n", r, s.n[r])
 		if r == confirmedNow && s.earlier > 0 {
 			fmt.Fprintf(w, "%26d  by earlier runs over this file\n", s.earlier)
 		}
 		printReasons(w, s.why[r])
-	}
-	if report != "" {
-		fmt.Fprintf(w, "%s has a line for each.\n", report)
 	}
 }
 

@@ -55,7 +55,7 @@ func TestAnExportOf3000Orders(t *testing.T) {
 
 	ctx, interrupt := context.WithCancel(t.Context())
 	d.opts = append(d.opts, sparkloop.WithHTTPClient(&http.Client{Transport: &after{n: 500, interrupt: interrupt}}))
-	got = d.with(t, ctx, strings.NewReader(""), args...)
+	got = d.with(ctx, t, strings.NewReader(""), args...)
 	assert.Equal(t, exitFailed, got.code)
 	d.opts = d.opts[:2]
 	d.api.Fail(sparklooptest.LostAnswer(), 1)

@@ -173,7 +173,7 @@ func (f *Fake) click(w http.ResponseWriter, r *http.Request) {
 	to, _ := f.api.Click(id, landing)
 	f.save()
 	w.Header().Set("Cache-Control", "no-store") // each click is another submission
-	http.Redirect(w, r, to, http.StatusFound)
+	http.Redirect(w, r, to, http.StatusFound)   //nolint:gosec // that is what a click does, and scripts are refused
 }
 
 // checkLanding refuses what is no address of a page.

@@ -16,7 +16,7 @@ type Columns struct {
 // delimiters are those that may be found.
 const delimiters = ",;\t"
 
-// previewRows is how many rows a Refusal shows.
+// previewRows is how many rows a RefusalError shows.
 const previewRows = 4
 
 // The names by which columns are found, as normal writes them.
@@ -68,7 +68,7 @@ func findColumns(lines []string, want Columns) (*columns, error) {
 		c := &columns{delimiter: delimiter}
 		first, ok := c.readHeader(lines)
 		if !ok {
-			return nil, &Refusal{Problem: "The file is empty", Advice: "It needs a header with the names of the columns"}
+			return nil, &RefusalError{Problem: "The file is empty", Advice: "It needs a header with the names of the columns"}
 		}
 		err := first.err
 		if err == nil {
@@ -89,7 +89,7 @@ func findColumns(lines []string, want Columns) (*columns, error) {
 	}
 	slices.SortStableFunc(found, func(a, b *columns) int { return len(b.header) - len(a.header) })
 	if n := len(found[0].header); n > 1 && n == len(found[1].header) {
-		return nil, &Refusal{
+		return nil, &RefusalError{
 			Problem: "The header can be read with more than one delimiter", Rows: [][]string{found[0].header, found[1].header},
 			Advice: "Give --delimiter comma, semicolon or tab",
 		}
@@ -144,7 +144,7 @@ func (c *columns) find(want Columns) error {
 				return fmt.Errorf("There is no column %q, which %s names", role.name, role.flag) //nolint:staticcheck // a sentence
 			}
 			if looksLikeData(role.name) {
-				return fmt.Errorf("%s names %q: the first line is data, and no header", role.flag, role.name) //nolint:staticcheck // likewise
+				return fmt.Errorf("%s names %q: the first line is data, and no header", role.flag, role.name)
 			}
 		case !given || role.pair:
 			at = c.known(role.known)

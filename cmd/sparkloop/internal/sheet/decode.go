@@ -33,7 +33,7 @@ func decode(data []byte) (string, error) {
 	}
 	first, _, _ := strings.Cut(text, "\n")
 	if strings.ContainsRune(first, 0) {
-		return "", &Refusal{Problem: "The first line holds NUL bytes: this is not a text file, or one in UTF-16 without a byte order mark", Advice: "Save it as CSV in UTF-8"}
+		return "", &RefusalError{Problem: "The first line holds NUL bytes: this is not a text file, or one in UTF-16 without a byte order mark", Advice: "Save it as CSV in UTF-8"}
 	}
 	text = strings.ReplaceAll(text, "\r\n", "\n")
 	if !strings.Contains(text, "\n") {

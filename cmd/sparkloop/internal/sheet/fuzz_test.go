@@ -48,7 +48,7 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := sheet.Read(data, sheet.Columns{})
 		if err != nil {
-			if _, ok := err.(*sheet.Refusal); !ok { //nolint:errorlint // exactly that
+			if _, ok := err.(*sheet.RefusalError); !ok { //nolint:errorlint // exactly that
 				t.Fatalf("%T", err)
 			}
 			return

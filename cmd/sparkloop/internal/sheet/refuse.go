@@ -8,8 +8,8 @@ import (
 
 // refuse says why a file cannot be read with a delimiter, and which flags would
 // help.
-func (c *columns) refuse(lines []string, want Columns, problem error) *Refusal {
-	r := &Refusal{Problem: problem.Error()}
+func (c *columns) refuse(lines []string, want Columns, problem error) *RefusalError {
+	r := &RefusalError{Problem: problem.Error()}
 	var offer, submission, encoded, landing []int
 	for i := 0; i < len(lines) && len(r.Rows) < previewRows; {
 		var rec record
@@ -39,18 +39,19 @@ func (c *columns) refuse(lines []string, want Columns, problem error) *Refusal {
 		r.Advice = "Add a first line with the names of the columns, of which two are offer and submission, or one is tracking"
 		return r
 	}
-	flag := func(name string, at []int, otherwise string) string {
+	flag := func(name string, at []int) string {
+		column := "NAME"
 		if len(at) > 0 && at[0] < len(c.header) && len(c.named(c.header[at[0]])) == 1 {
-			otherwise = fmt.Sprintf("%q", c.header[at[0]])
+			column = fmt.Sprintf("%q", c.header[at[0]])
 		}
-		return name + " " + otherwise
+		return name + " " + column
 	}
-	pair := flag("--offer-column", offer, "NAME") + " " + flag("--submission-column", submission, "NAME")
+	pair := flag("--offer-column", offer) + " " + flag("--submission-column", submission)
 	switch {
 	case offer == nil && submission == nil && encoded != nil:
-		r.Advice = "Give " + flag("--tracking-column", encoded, "NAME")
+		r.Advice = "Give " + flag("--tracking-column", encoded)
 	case offer == nil && submission == nil && landing != nil:
-		r.Advice = "Give " + flag("--url-column", landing, "NAME")
+		r.Advice = "Give " + flag("--url-column", landing)
 	default:
 		r.Advice = "Give " + pair + ", or --tracking-column NAME, or --url-column NAME for landing URLs. If the first line is data, add one with the names of the columns"
 	}

@@ -39,16 +39,16 @@ type Line struct {
 	TimeErr error
 }
 
-// Refusal is an error that says why a file is not read, with its first rows.
-type Refusal struct {
+// RefusalError is an error that says why a file is not read, with its first rows.
+type RefusalError struct {
 	Problem string
 	Rows    [][]string // as they were read
 	Advice  string
 }
 
-func (r *Refusal) Error() string { return r.Problem + ". " + r.Advice }
+func (r *RefusalError) Error() string { return r.Problem + ". " + r.Advice }
 
-// Read reads a file. The error is a *Refusal. A line that cannot be read is no
+// Read reads a file. The error is a *RefusalError. A line that cannot be read is no
 // error: it has an Err and does not touch the others.
 func Read(data []byte, want Columns) (*Sheet, error) {
 	text, err := decode(data)
@@ -67,7 +67,7 @@ func Read(data []byte, want Columns) (*Sheet, error) {
 	for _, r := range c.split(lines, c.after) {
 		line, ok := c.line(r)
 		if !ok {
-			return nil, &Refusal{
+			return nil, &RefusalError{
 				Problem: fmt.Sprintf("Line %d is another header, with other columns", r.line),
 				Rows:    [][]string{c.header, r.cells},
 				Advice:  "Split the file there: two tables cannot be read as one",
@@ -204,7 +204,7 @@ func (c *columns) allSwapped(lines []Line) error {
 	if len(rows) == 1 {
 		return nil
 	}
-	r := &Refusal{Problem: "The offers and the submissions are swapped", Rows: rows, Advice: "Correct the header"}
+	r := &RefusalError{Problem: "The offers and the submissions are swapped", Rows: rows, Advice: "Correct the header"}
 	if c.offer >= 0 {
 		r.Advice = fmt.Sprintf("If the header is wrong, give --offer-column %q --submission-column %q", c.name(c.submission), c.name(c.offer))
 	}

@@ -19,7 +19,7 @@ func outcome(t *testing.T, text string, want sheet.Columns) []string {
 	t.Helper()
 	s, err := sheet.Read([]byte(text), want)
 	if err != nil {
-		var r *sheet.Refusal
+		var r *sheet.RefusalError
 		require.ErrorAs(t, err, &r)
 		return []string{"REFUSED " + r.Problem + ". " + r.Advice}
 	}
@@ -127,7 +127,7 @@ func TestWhatIsRefused(t *testing.T) {
 func TestARefusalShowsTheRowsAsRead(t *testing.T) {
 	t.Parallel()
 	_, err := sheet.Read([]byte("\ufeffAngebot;Notiz\n"+o+";\"a;b\nc\"\n1;2\n3;4\n5;6"), sheet.Columns{})
-	var r *sheet.Refusal
+	var r *sheet.RefusalError
 	require.ErrorAs(t, err, &r)
 	assert.Equal(t, [][]string{{"Angebot", "Notiz"}, {o, "a;b\nc"}, {"1", "2"}, {"3", "4"}}, r.Rows)
 }
