@@ -72,8 +72,7 @@ func ExampleServer_Advance() {
 
 	api.Advance(46 * 24 * time.Hour)
 	_, err := api.Client().Conversions.Confirm(context.Background(), tracking)
-	var refused *sparkloop.Error
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*sparkloop.Error](err); ok {
 		fmt.Println(refused.StatusCode, refused.Message)
 	}
 	// Output:

@@ -217,7 +217,7 @@ func (s *Server) serve() {
 	defer s.mu.Unlock()
 	select {
 	case <-s.stopped:
-		s.listener.Close()
+		s.listener.Close() //nolint:errcheck // nobody was served
 		return
 	default:
 	}

@@ -98,7 +98,7 @@ func (s *Server) Click(offer, landing string) (redirectURL string, t sparkloop.T
 // outlives the server may know the ids of earlier runs.
 func newSubmission() string {
 	var id [8]byte
-	rand.Read(id[:]) //nolint:errcheck // it never fails
+	rand.Read(id[:]) // it never fails
 	return "submission_" + hex.EncodeToString(id[:])
 }
 
