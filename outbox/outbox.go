@@ -28,12 +28,21 @@
 //
 // # Pauses
 //
-// If conversions of one offer keep failing alike, the queue pauses that offer. If
-// conversions of different offers fail alike, with no success in between, it pauses all.
-// In a pause it sends one conversion at a time as a probe, at intervals that grow to 5
-// minutes, or to RetryMax if that is shorter. A success ends the pause. A 401 pauses only
-// the process that got it: while a key is changed, another process may have the right
-// one.
+// If two conversions fail alike, with no success in between, the queue pauses. In a
+// pause it sends one conversion at a time as a probe, each time of another offer if
+// there is one, at intervals that grow to 5 minutes, or to RetryMax if that is
+// shorter. A success ends the pause; an offer that failed in it stays paused alone
+// until one of its own probes succeeds. So a fault of one offer does not stop the
+// others. A 401 pauses only the process that got it: while a key is being changed,
+// another process may have the right one. A pause is logged once three probes have
+// failed, a rejected key at once.
+//
+// # Order of delivery
+//
+// A conversion enqueued within the last 10 minutes is sent first, the oldest of them
+// first. The others are sent by expiry: what expires first is sent first, and what is
+// beyond its 45 days last. While both wait, every tenth slot is for the latter, and
+// every second slot once the first of them expires within a day.
 //
 // # Rate limit
 //
@@ -190,8 +199,10 @@ type Options struct {
 	// are stored until they are redriven.
 	Keep time.Duration
 
-	// Source returns the conversions that should have been confirmed, from
-	// the merchant's own orders since that time. What is missing in the queue
+	// Source returns the conversions that should have been confirmed: the
+	// merchant's own orders that were paid since that time. Select by the time of
+	// payment: an order that was created last week and paid today has to be found.
+	// What is missing in the queue
 	// is enqueued and counted in Stats.Swept; what is known, zero or invalid is
 	// passed over. It is asked at Open for the last 45 days (or Keep less a day,
 	// if that is less), and every SourceEvery, default 1 h and shorter than that

@@ -21,9 +21,9 @@ CREATE TABLE IF NOT EXISTS orders (
 	id        INTEGER PRIMARY KEY,
 	item      TEXT NOT NULL,
 	tracking  VARCHAR(277),
-	placed_at BIGINT NOT NULL
+	paid_at BIGINT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS orders_placed_at ON orders (placed_at);`
+CREATE INDEX IF NOT EXISTS orders_paid_at ON orders (paid_at);`
 
 // orders is the shop's own database. The queue knows nothing of it.
 type orders struct{ db *sql.DB }
@@ -44,7 +44,7 @@ func openOrders(ctx context.Context, dir string) (*orders, error) {
 // place writes an order with its tracking. Where an order takes several
 // statements, they are one transaction.
 func (o *orders) place(ctx context.Context, item string, t sparkloop.Tracking) (id int64, err error) {
-	result, err := o.db.ExecContext(ctx, `INSERT INTO orders (item, tracking, placed_at) VALUES (?, ?, ?)`,
+	result, err := o.db.ExecContext(ctx, `INSERT INTO orders (item, tracking, paid_at) VALUES (?, ?, ?)`,
 		item, t, time.Now().UnixMilli())
 	if err != nil {
 		return 0, err
@@ -56,7 +56,7 @@ func (o *orders) place(ctx context.Context, item string, t sparkloop.Tracking) (
 // orders themselves.
 func (o *orders) trackings(ctx context.Context, since time.Time) ([]sparkloop.Tracking, error) {
 	rows, err := o.db.QueryContext(ctx,
-		`SELECT tracking FROM orders WHERE tracking IS NOT NULL AND placed_at >= ?`, since.UnixMilli())
+		`SELECT tracking FROM orders WHERE tracking IS NOT NULL AND paid_at >= ?`, since.UnixMilli())
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ func openForSQL(ctx context.Context, pool *pgxpool.Pool, client *sparkloop.Clien
 }
 
 func trackingsOf(ctx context.Context, db *sql.DB, since time.Time) (all []sparkloop.Tracking, err error) {
-	rows, err := db.QueryContext(ctx, `SELECT tracking FROM orders WHERE tracking IS NOT NULL AND placed_at >= $1`, since)
+	rows, err := db.QueryContext(ctx, `SELECT tracking FROM orders WHERE tracking IS NOT NULL AND paid_at >= $1`, since)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func placeBySQL(ctx context.Context, db *sql.DB, queue *riveroutbox.Outbox, trac
 func TestDatabaseSQL(t *testing.T) {
 	t.Parallel()
 	pool, _ := newPool(t)
-	_, err := pool.Exec(t.Context(), `CREATE TABLE orders (tracking text, placed_at timestamptz NOT NULL DEFAULT now())`)
+	_, err := pool.Exec(t.Context(), `CREATE TABLE orders (tracking text, paid_at timestamptz NOT NULL DEFAULT now())`)
 	require.NoError(t, err)
 	api := sparklooptest.NewServer(t)
 	_, enqueued := api.Click("", "")

@@ -20,9 +20,9 @@ func makeOrders(ctx context.Context, pool *pgxpool.Pool) error {
 			CREATE TABLE IF NOT EXISTS `+shopSchema+`.orders (
 				id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 				tracking  text,
-				placed_at timestamptz NOT NULL DEFAULT now()
+				paid_at timestamptz NOT NULL DEFAULT now()
 			);
-			CREATE INDEX IF NOT EXISTS orders_placed_at ON `+shopSchema+`.orders (placed_at)`)
+			CREATE INDEX IF NOT EXISTS orders_paid_at ON `+shopSchema+`.orders (paid_at)`)
 		return err
 	})
 }
@@ -38,7 +38,7 @@ func insertOrder(ctx context.Context, tx pgx.Tx, t sparkloop.Tracking) (id int64
 func trackings(pool *pgxpool.Pool) func(context.Context, time.Time) ([]sparkloop.Tracking, error) {
 	return func(ctx context.Context, since time.Time) ([]sparkloop.Tracking, error) {
 		rows, err := pool.Query(ctx, `SELECT tracking FROM `+shopSchema+`.orders
-			WHERE tracking IS NOT NULL AND placed_at >= $1`, since)
+			WHERE tracking IS NOT NULL AND paid_at >= $1`, since)
 		if err != nil {
 			return nil, err
 		}

@@ -67,7 +67,7 @@ func TestFinishIsReportedOnce(t *testing.T) {
 	assert.False(t, finish(outbox.Dead, now.Add(time.Second), "no"), "another process was earlier")
 	assert.False(t, finish(outbox.Expired, now.Add(time.Second), "no"))
 	e := reaches(t, box, tracking, outbox.Dead)
-	assert.Equal(t, "no and never", e.Reason)
+	assert.Equal(t, "no\x00 and never", e.Reason)
 	assert.Equal(t, now.UTC().Truncate(time.Microsecond), e.FinishedAt)
 
 	assert.True(t, finish(outbox.Confirmed, now.Add(2*time.Second), "yes"), "a yes goes over a no")
