@@ -1,17 +1,19 @@
 // Package frameworks shows the capture middleware and a purchase with
-// net/http, chi, gin and echo: one small file each, to copy from.
+// net/http, chi, gin, echo and Fiber: one small file each, to copy from.
 //
 //	your router                what goes around it     in a handler
 //	net/http  http.ServeMux    keep.Handler(mux)       w, r
 //	chi       chi.Router       r.Use(keep.Handler)     w, r
 //	gin       *gin.Engine      keep.Handler(engine)    c.Writer, c.Request
 //	echo      *echo.Echo       keep.Handler(e)         c.Response(), c.Request()
+//	fiber     *fiber.App       app.Use(fiberCapture)   see fiber.go, fiberv2.go
 //
 // It is the same middleware each time, around everything: a reader may land on
 // any page, an unknown one included, and the cookie has to go out with the
 // header, whoever writes that. gin and echo write it late, the one when a
 // handler has only set a status, the other when it has returned an error: their
-// own middleware is over by then.
+// own middleware is over by then. Fiber is not built on net/http, and has an
+// adaptor here.
 //
 // What does not depend on the framework is in [Shop].
 package frameworks
