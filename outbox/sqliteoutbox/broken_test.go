@@ -1,9 +1,11 @@
 package sqliteoutbox_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -110,4 +112,56 @@ func TestChaosOfBrokenConversions(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A first sweep brings in a backlog that expires nearly as fast as the limit can
+// confirm it, in the full form 100,000 conversions. Six new ones a minute come in
+// beside it. None waits for long, and nothing expires.
+func TestChaosOfABacklog(t *testing.T) {
+	t.Parallel()
+	all := 600
+	if os.Getenv("SPARKLOOP_CHAOS") == "full" {
+		all = 100_000
+	}
+	synctest.Test(t, func(t *testing.T) {
+		const each = 600 * time.Millisecond // a slot is every 508 ms
+		start := time.Now()
+		expires := func(n int) time.Time { return start.Add(time.Minute + time.Duration(n+1)*each).Truncate(time.Second) }
+		backlog := make([]sparkloop.Tracking, all)
+		for i, n := range rand.Perm(all) {
+			backlog[i] = sparkloop.Tracking{Offer: "offer_x", Submission: fmt.Sprint("old_", n), CapturedAt: expires(n).AddDate(0, 0, -45).UTC()}
+		}
+		s := simulate(t, outbox.Options{Source: func(context.Context, time.Time) ([]sparkloop.Tracking, error) { return backlog, nil }})
+		time.Sleep(5 * time.Second)
+		var enqueued []time.Time
+		for pending := all; pending > 0; time.Sleep(10 * time.Second) {
+			require.NoError(t, s.Enqueue(t.Context(), sparkloop.Tracking{Offer: "offer_x", Submission: fmt.Sprint("new_", len(enqueued)), CapturedAt: time.Now()}))
+			enqueued = append(enqueued, time.Now())
+			if len(enqueued)%20 == 0 || all < 1000 {
+				stats, err := s.Stats(t.Context())
+				require.NoError(t, err)
+				assert.Zero(t, stats.Expired+stats.Dead)
+				pending = stats.Pending - 1 // the new one
+			}
+			require.Less(t, time.Since(start), time.Duration(all)*each+5*time.Minute, "the backlog does not shrink")
+		}
+		time.Sleep(time.Minute)
+		slowest, late := time.Duration(0), 0
+		for n, began := range enqueued {
+			at, ok := s.at(fmt.Sprint("new_", n))
+			require.True(t, ok, "new_%d", n)
+			slowest = max(slowest, at.Sub(began))
+		}
+		for n := range all {
+			at, ok := s.at(fmt.Sprint("old_", n))
+			require.True(t, ok, "old_%d", n)
+			if at.After(expires(n)) {
+				late++
+			}
+		}
+		t.Logf("%d of a backlog in %s, %d too late; %d new ones, the slowest in %s", all, time.Since(start).Round(time.Second), late, len(enqueued), slowest.Round(time.Millisecond))
+		assert.Zero(t, late)
+		assert.Less(t, slowest, 10*time.Minute)
+		require.NoError(t, s.Close(t.Context()))
+	})
 }
