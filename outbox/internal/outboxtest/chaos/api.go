@@ -8,12 +8,15 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
@@ -24,6 +27,7 @@ type api struct {
 
 	mu      sync.Mutex
 	line    line
+	broken  map[string]bool // by submission
 	random  *rand.Rand
 	counts  counts
 	yes     map[string]int // by path: how often the conversion was confirmed
@@ -82,6 +86,16 @@ func (a *api) set(l line) {
 	a.line = l
 }
 
+// breaks has the API answer 500 to these conversions, whatever they are asked.
+func (a *api) breaks(ts []sparkloop.Tracking) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.broken = make(map[string]bool)
+	for _, t := range ts {
+		a.broken[t.Submission] = true
+	}
+}
+
 func (a *api) seen() counts {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -96,12 +110,14 @@ type fate struct {
 }
 
 // draw chooses and counts a request's fate.
-func (a *api) draw() fate {
+func (a *api) draw(path string) fate {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.counts.requests++
 	f := fate{latency: time.Duration(2 * a.random.Float64() * float64(a.line.latency))}
 	switch roll := a.random.Float64(); {
+	case slices.ContainsFunc(strings.Split(path, "/"), func(part string) bool { return a.broken[part] }):
+		f.status = http.StatusInternalServerError
 	case a.line.down != nil:
 		f.status, f.reset = a.line.down.status, a.line.down.status == 0
 	case roll < a.line.lost:
@@ -123,7 +139,7 @@ func (a *api) draw() fate {
 
 // ServeHTTP implements [http.Handler].
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f := a.draw()
+	f := a.draw(r.URL.Path)
 	if !travel(r, f.latency/2) {
 		return
 	}

@@ -53,6 +53,9 @@ type form struct {
 	strikes     int
 	step        time.Duration // by which a moved clock is moved at a time
 	limit       limit
+	broken      int           // conversions that always get a 500
+	many        int           // processes under one limit
+	healthy     int           // that come in beside them, one a minute
 	patience    time.Duration // for what must happen
 
 	// hasty moves the queue's clock when all kills are done, in place of
@@ -77,6 +80,9 @@ func formOf(name string) form {
 			strikes:     20,
 			step:        time.Hour,
 			limit:       limit{requests: 120, window: time.Minute, run: 100 * time.Second, share: 0.95},
+			broken:      100,
+			healthy:     60,
+			many:        16,
 			patience:    10 * time.Minute,
 		}
 	}
@@ -87,6 +93,9 @@ func formOf(name string) form {
 		strikes:     2,
 		step:        6 * time.Hour,
 		limit:       limit{requests: 60, window: 4 * time.Second, run: 2500 * time.Millisecond},
+		broken:      10,
+		healthy:     2,
+		many:        3,
 		patience:    2 * time.Minute,
 		hasty:       true,
 	}
@@ -115,6 +124,8 @@ func Run(t *testing.T, e Engine) {
 		{e.Trouble.Name, troubled},
 		{"API down for 3 days", apiDown},
 		{"key wrong for a day", keyWrong},
+		{"healthy beside broken", besideBroken},
+		{"limit over many processes", func(w *world) { limited(w, w.form.many) }},
 	} {
 		t.Run(story.name, func(t *testing.T) {
 			t.Parallel()

@@ -20,18 +20,19 @@ type figures struct {
 	enqueue                   calls
 	twice                     int // confirmed more than once at the API
 	seen                      counts
-	share, shareAfter         float64 // of the limit, before and after the kills; 0 if there was none
+	healthy                   time.Duration // the median beside broken ones
+	share, shareAfter         float64       // of the limit, before and after the kills; 0 if there was none
 	took                      time.Duration
 }
 
 const columns = "story\tengine\tprocesses\tkills\tenqueued\tconfirmed\tlost\tanswered twice\tconfirmed twice\t429s\t" +
-	"requests\tanswers lost\t5xx\tresets\t401s\tof the limit\tafter kills\tEnqueue refused\tslowest\ttook\t"
+	"requests\tanswers lost\t5xx\tresets\t401s\tof the limit\tafter kills\thealthy p50\tEnqueue refused\tslowest\ttook\t"
 
 func (f figures) row() string {
-	return fmt.Sprintf("%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%d\t%s\t%s\t",
+	return fmt.Sprintf("%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%d\t%s\t%s\t",
 		f.story, f.engine, f.processes, f.kills, f.enqueued, f.confirmed, f.lost, f.seen.repeated, f.twice, f.seen.limited,
 		f.seen.requests, f.seen.lost, f.seen.failed, f.seen.reset, f.seen.refused,
-		percent(f.share), percent(f.shareAfter), f.enqueue.refused, f.enqueue.slowest.Round(time.Millisecond), f.took.Round(100*time.Millisecond))
+		percent(f.share), percent(f.shareAfter), f.healthy, f.enqueue.refused, f.enqueue.slowest.Round(time.Millisecond), f.took.Round(100*time.Millisecond))
 }
 
 func percent(share float64) string {
