@@ -1,37 +1,69 @@
-// Command quickstart shows the whole life of a SparkLoop conversion in a few
-// seconds, with no key and no network: a reader clicks in a newsletter, lands
-// at a shop, signs up and buys, and the shop's outbox has it confirmed, through
-// an outage and a lost answer too.
+// Command quickstart shows the life of a SparkLoop conversion in a few seconds,
+// with no key and no network.
 //
 //	go run ./examples/quickstart
 //
-// SparkLoop is a fake one in this process; the shop in shop.go and its visitors
-// talk over real HTTP on loopback, and the queue is a file in a temporary
-// folder. With SPARKLOOP_API_KEY set it lists the
-// offers of that account instead, and confirms nothing.
+// The part to copy is shop.go: a shop that captures the click, stores it with
+// the user, and enqueues the conversion at the purchase. The rest tells a story
+// with it. SparkLoop is a fake in this process, and the queue is a file in a
+// temporary folder.
+//
+// With SPARKLOOP_API_KEY set, the program lists the offers of that account
+// instead. It confirms nothing.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
+
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/examples/internal/story"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Getenv, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "quickstart:", err)
-		stop()
-		os.Exit(1) //nolint:gocritic // stop has been called
-	}
+	story.Main("quickstart", func(ctx context.Context) error { return run(ctx, os.Getenv, os.Stdout) })
 }
 
 func run(ctx context.Context, getenv func(string) string, out io.Writer) error {
-	if key := getenv("SPARKLOOP_API_KEY"); key != "" {
-		return showAccount(ctx, key, getenv("SPARKLOOP_BASE_URL"), out)
+	if getenv("SPARKLOOP_API_KEY") != "" {
+		return showAccount(ctx, getenv, out)
 	}
-	return tellStory(ctx, out)
+	return story.Tell(ctx, out, tell)
+}
+
+// showAccount lists the newest offers of a real account. It only reads: a
+// confirmation costs money.
+func showAccount(ctx context.Context, getenv func(string) string, out io.Writer) error {
+	client, err := story.Connect(getenv)
+	if err != nil {
+		return err
+	}
+	page, err := client.Offers.List(ctx, sparkloop.ListOffersParams{PerPage: 20})
+	if errors.Is(err, sparkloop.ErrUnauthorized) {
+		return fmt.Errorf("%w\nSparkLoop rejects the key in SPARKLOOP_API_KEY. Without a key, the quickstart uses a fake SparkLoop", err)
+	} else if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nThe key works. The newest offers of the account:\n\n")
+	for _, offer := range page.Offers {
+		// In quotes: a name may hold control characters.
+		fmt.Fprintf(out, "   %-42.40q  %-10.10q  %-14.20q  %8s  %q\n", offer.Name, offer.ConversionType, offer.ConversionEvent, offer.CPA, offer.UUID)
+	}
+	if len(page.Offers) == 0 {
+		fmt.Fprintln(out, "   none yet")
+	}
+	fmt.Fprint(out, `
+Next steps:
+   go run ./cmd/sparkloop offers                    all offers, as a table
+   go run ./cmd/sparkloop confirm OFFER SUBMISSION  confirms a conversion, for real
+   examples/quickstart/shop.go                      how a shop captures and confirms
+
+Nothing was confirmed. Without SPARKLOOP_API_KEY, this program shows the whole
+flow against a fake SparkLoop.
+
+`)
+	return nil
 }
