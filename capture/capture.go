@@ -27,6 +27,7 @@
 package capture
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,6 +36,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/net/publicsuffix"
 
 	"github.com/sparkloop-go/sparkloop"
 )
@@ -68,6 +71,13 @@ type Options struct {
 	// Policy says which click on the same offer counts. Defaults to FirstClick.
 	Policy Policy
 
+	// Enqueued reports whether a tracking is spent: its conversion is enqueued or
+	// confirmed. It is called only when a new click meets a stored one of the same
+	// offer, with the stored one. true lets the new click replace it, so that a
+	// forgotten Clear hides no second sale. outbox.Enqueued(queue) is such a
+	// function. nil means no.
+	Enqueued func(ctx context.Context, t sparkloop.Tracking) bool
+
 	// DefaultOffer is the offer of a redirect that carries only a submission.
 	// Empty ignores such a redirect.
 	DefaultOffer string
@@ -93,11 +103,17 @@ type Options struct {
 	Insecure bool
 
 	// OnCapture is called for each tracking that is newly stored, before the
-	// handler runs.
+	// handler runs. See [IsVisit] to count people.
 	OnCapture func(*http.Request, sparkloop.Tracking)
 
-	// Logger gets a line at level Debug for each redirect that was not
-	// captured, with the reason and without the values. nil is silent.
+	// OnMissed is called for each landing URL with both parameters and no
+	// tracking: malformed ids, or an offer that is not one of Offers.
+	OnMissed func(r *http.Request, reason error)
+
+	// Logger gets a Warn for each landing URL that OnMissed is for, and once a
+	// host for a cookie that browsers refuse, an Info for a click for which there
+	// was no room, and a Debug for a URL with one parameter alone. Ids that were
+	// not valid are never logged. Defaults to slog.Default().
 	Logger *slog.Logger
 
 	// Now is the clock. Defaults to time.Now.
@@ -112,8 +128,9 @@ const (
 
 // Capture is the middleware. It is immutable and safe for concurrent use.
 type Capture struct {
-	opts   Options
-	needle string // how the cookie begins in a header
+	opts     Options
+	needle   string // how the cookie begins in a header
+	refusals refusals
 }
 
 // New checks the options and returns the middleware. Its errors name the field.
@@ -127,7 +144,10 @@ func New(o Options) (*Capture, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	o.Domain = strings.TrimPrefix(o.Domain, ".")
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	o.Domain = strings.ToLower(strings.TrimPrefix(o.Domain, "."))
 	o.Offers = slices.Clone(o.Offers)
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("capture: %w", err)
@@ -168,22 +188,42 @@ func (o *Options) validateCookie() error {
 	}
 	host := strings.HasPrefix(o.CookieName, "__Host-")
 	switch {
-	case strings.HasPrefix(o.CookieName, "sl_submission_"):
+	case strings.HasPrefix(o.CookieName, scriptSubmission):
 		return errors.New("CookieName: sl_submission_ is for the cookies of SparkLoop's own script")
 	case (host || strings.HasPrefix(o.CookieName, "__Secure-")) && o.Insecure:
 		return fmt.Errorf("CookieName: browsers refuse %s without Secure, which Insecure leaves out", o.CookieName)
 	case host && o.Domain != "":
 		return fmt.Errorf("CookieName: browsers refuse %s with a Domain", o.CookieName)
-	case trial.Valid() != nil || net.ParseIP(o.Domain) != nil:
+	case trial.Valid() != nil || net.ParseIP(o.Domain) != nil || strings.HasSuffix(o.Domain, "."):
 		return fmt.Errorf("Domain: %q is not a domain such as example.com", o.Domain)
-	case o.Domain != "" && !strings.Contains(o.Domain, ".") && o.Domain != "localhost":
+	case o.Domain != "" && o.Domain != "localhost" && isSuffix(o.Domain):
 		return fmt.Errorf("Domain: browsers refuse cookies for all of %q", o.Domain)
 	}
 	return nil
 }
 
+// isSuffix reports whether anybody can have a name under a domain, as co.uk and
+// github.io.
+func isSuffix(domain string) bool {
+	suffix, _ := publicsuffix.PublicSuffix(domain)
+	return suffix == domain
+}
+
 func validOffer(id string) error {
 	return sparkloop.Tracking{Offer: id, Submission: "x"}.Validate()
+}
+
+// IsVisit reports whether a request is a person's visit to a page, as far as
+// headers tell: a GET or POST that is no prefetch. HEAD, OPTIONS and prefetches
+// are captured too, and OnCapture gets them: a browser shows a prefetched page
+// without another request.
+func IsVisit(r *http.Request) bool {
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		if purpose := strings.ToLower(r.Header.Get(name)); strings.Contains(purpose, "prefetch") || strings.Contains(purpose, "preview") {
+			return false
+		}
+	}
+	return r.Method == http.MethodGet || r.Method == http.MethodPost
 }
 
 // takes says whether an offer is one of those to capture.

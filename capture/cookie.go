@@ -24,10 +24,10 @@ const (
 	cacheControl = "private, no-store"
 )
 
-// hasCookie says whether a request brings our cookie.
+// hasCookie says whether a request brings our cookie, or one of SparkLoop's script.
 func (c *Capture) hasCookie(r *http.Request) bool {
 	for _, line := range r.Header["Cookie"] {
-		if _, _, ok := c.nextCookie(line); ok {
+		if _, _, ok := c.nextCookie(line); ok || hasScriptCookie(line) {
 			return true
 		}
 	}
@@ -67,9 +67,7 @@ func (c *Capture) readVisit(r *http.Request) *visit {
 			c.readCookie(v, value)
 		}
 	}
-	if len(v.kept) > c.opts.MaxOffers {
-		v.kept = v.kept[:c.opts.MaxOffers]
-	}
+	v.trim(c.opts.MaxOffers)
 	return v
 }
 
@@ -77,62 +75,82 @@ func (c *Capture) readCookie(v *visit, value string) {
 	if len(value) > maxCookie {
 		return
 	}
+	now := c.now()
 	for part := range strings.SplitSeq(value, separator) {
+		if m, ok := readMark(part, now); ok && !slices.ContainsFunc(v.spent, m.same) {
+			v.spent = append(v.spent, m)
+			continue
+		}
 		t, err := sparkloop.DecodeTracking(part)
 		if err != nil || t.CapturedAt.IsZero() || c.acceptable(t) != nil {
 			continue
 		}
-		i := find(v.kept, t.Offer)
-		if i >= 0 && t.CapturedAt.After(v.kept[i].CapturedAt) == (c.opts.Policy == FirstClick) {
-			continue // of two cookies, the one that the policy prefers
+		if i := find(v.kept, t.Offer); i >= 0 && !c.prefers(t, v.kept[i]) {
+			continue
 		}
 		v.kept = append(drop(v.kept, t.Offer), t)
 	}
-	slices.SortStableFunc(v.kept, func(a, b sparkloop.Tracking) int { return b.CapturedAt.Compare(a.CapturedAt) })
+	v.kept = slices.DeleteFunc(v.kept, func(t sparkloop.Tracking) bool { return isSpent(v.spent, t) })
+	slices.SortStableFunc(v.kept, compare)
 }
 
-func encodedLen(ts []sparkloop.Tracking) int {
-	n := 0
-	for _, t := range ts {
-		n += len(t.Encode()) + len(separator)
+// prefers reports whether of two cookies' clicks on an offer t is the one that
+// counts.
+func (c *Capture) prefers(t, other sparkloop.Tracking) bool {
+	if t.Test != other.Test {
+		return other.Test
 	}
-	return n
+	return t.CapturedAt.After(other.CapturedAt) == (c.opts.Policy == LastClick)
 }
 
 // setCookie writes the cookie to a header if the visit has changed.
 func (c *Capture) setCookie(h http.Header, r *http.Request, v *visit) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.done = true
-	if !v.changed {
+	if v.done = true; !v.changed {
 		return
 	}
-	parts := make([]string, len(v.kept))
+	private(h)
+	if c.isSet(h) {
+		return // by a Capture further in, whose cookie has the same name
+	}
 	var until time.Time
-	for i, t := range v.kept {
-		parts[i] = t.Encode()
-		if expires := t.ExpiresAt(); expires.After(until) {
-			until = expires
-		}
+	for _, t := range v.kept {
+		until = later(until, expires(t))
+	}
+	for _, m := range v.spent {
+		until = later(until, m.until())
 	}
 	cookie := &http.Cookie{
-		Name: c.opts.CookieName, Value: strings.Join(parts, separator),
+		Name: c.opts.CookieName, Value: encode(v.kept, v.spent),
 		Path: "/", Domain: c.opts.Domain, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		Secure: r.TLS != nil || c.prefixed() || !c.opts.Insecure && !isLoopback(r.Host),
 		MaxAge: -1,
 	}
-	if len(v.kept) > 0 {
+	if cookie.Value != "" {
 		cookie.MaxAge = int(until.Sub(c.now()) / time.Second)
+		c.refusals.warn(c, r)
 	}
-	h.Add("Set-Cookie", cookie.String())
 	if c.opts.Domain != "" && v.cookies > 0 {
-		// One that was set before there was a Domain would bring back what
-		// this one no longer has.
+		// One that was set before there was a Domain would bring back what this
+		// one no longer has. It goes first: Go's cookiejar takes both for the same.
 		alone := *cookie
 		alone.Domain, alone.Value, alone.MaxAge = "", "", -1
 		h.Add("Set-Cookie", alone.String())
 	}
-	private(h)
+	h.Add("Set-Cookie", cookie.String())
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// isSet reports whether a response sets our cookie already.
+func (c *Capture) isSet(h http.Header) bool {
+	return slices.ContainsFunc(h["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, c.needle) })
 }
 
 // prefixed says whether the name is one that browsers take with Secure alone.
@@ -145,7 +163,7 @@ func (c *Capture) prefixed() bool {
 func (c *Capture) pending(h http.Header) (value string, ok bool) {
 	h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(line string) bool {
 		rest, ours := strings.CutPrefix(line, c.needle)
-		if ours && !ok {
+		if ours { // the last one counts
 			value, _, _ = strings.Cut(rest, ";")
 			ok = true
 		}
@@ -171,10 +189,7 @@ func private(h http.Header) {
 // isLoopback says whether a Host header names the own machine, where browsers
 // do without TLS; Safari sends no Secure cookie there.
 func isLoopback(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.ToLower(strings.Trim(host, "[]"))
+	host = hostname(host)
 	if ip := net.ParseIP(host); ip != nil {
 		return ip.IsLoopback()
 	}

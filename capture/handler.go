@@ -15,67 +15,111 @@ import (
 // now or before.
 func (c *Capture) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		params := query.Scan(r.URL.RawQuery)
-		if params == (query.Params{}) && !c.hasCookie(r) || fromContext(r.Context()) != nil {
+		landing := query.MayRead(r.URL.RawQuery)
+		if !landing && !c.hasCookie(r) || c.own(r.Context()) != nil {
 			next.ServeHTTP(w, r) // nothing to do, or done by the same middleware further out
 			return
 		}
-		c.serve(w, r, next, params)
+		c.serve(w, r, next, landing)
 	})
 }
 
 // serve handles a request that brings something.
-func (c *Capture) serve(w http.ResponseWriter, r *http.Request, next http.Handler, params query.Params) {
+func (c *Capture) serve(w http.ResponseWriter, r *http.Request, next http.Handler, landing bool) {
 	v := c.readVisit(r)
-	landed, err := c.landed(params)
-	switch {
-	case err == nil:
-		c.take(v, r, landed)
-	case !errors.Is(err, sparkloop.ErrNoTracking) || params != (query.Params{}):
-		c.debug(r, err)
-	}
-	if len(v.all()) == 0 {
-		next.ServeHTTP(w, r)
-		return
+	clicks := c.scriptClicks(r)
+	c.takeScript(v, r, clicks)
+	var landed sparkloop.Tracking
+	if landing {
+		landed = c.land(v, r, clicks)
 	}
 	out := &writer{ResponseWriter: w, c: c, v: v, r: r}
-	if err == nil && c.opts.CleanURL && isDocument(r) && v.keeps(landed.Offer) {
+	if c.opts.CleanURL && !landed.IsZero() && v.settled(landed) && isDocument(r) {
 		out.Header().Set("Location", cleanURL(r.URL))
 		out.Header().Set("Cache-Control", cacheControl)
 		out.WriteHeader(http.StatusFound)
 		return
 	}
-	next.ServeHTTP(out, r.WithContext(v.context(r.Context())))
-	out.commit() // a handler that wrote nothing
+	if len(v.all()) == 0 && !v.changed {
+		next.ServeHTTP(w, r)
+		return
+	}
+	defer out.commit() // a handler that wrote nothing, or panicked
+	next.ServeHTTP(out.forClient(), r.WithContext(c.context(r.Context(), v)))
 }
 
-// landed is the tracking that a landing URL brings.
-func (c *Capture) landed(p query.Params) (sparkloop.Tracking, error) {
-	if p.Offer == "" && p.Submission != "" && !p.Malformed {
-		p.Offer = c.opts.DefaultOffer
+// land takes the tracking that a landing URL brings.
+func (c *Capture) land(v *visit, r *http.Request, clicks []sparkloop.Tracking) sparkloop.Tracking {
+	t, err := c.read(r)
+	if err != nil {
+		return sparkloop.Tracking{}
 	}
-	switch {
-	case p.Malformed:
-		return sparkloop.Tracking{}, fmt.Errorf("%w: a parameter is badly escaped or has two different values", sparkloop.ErrInvalidTracking)
-	case p.Offer == "" || p.Submission == "":
-		return sparkloop.Tracking{}, sparkloop.ErrNoTracking
+	policy := c.opts.Policy
+	if find(clicks, t.Offer) >= 0 {
+		policy = FirstClick // the script's click wins, with this request as with the next
 	}
-	t := sparkloop.Tracking{Offer: p.Offer, Submission: p.Submission, CapturedAt: c.now()}
-	return t, c.acceptable(t)
+	c.take(v, r, t, policy, c.allows(r))
+	return t
 }
+
+// read reads the tracking in a landing URL, and tells of one that it misses.
+func (c *Capture) read(r *http.Request) (sparkloop.Tracking, error) {
+	l := query.Read(r.URL.RawQuery, c.opts.takes)
+	err := sparkloop.ErrNoTracking
+	switch {
+	case l.Problem != "":
+		err = fmt.Errorf("%w: %s", sparkloop.ErrInvalidTracking, l.Problem)
+	case l.Offer == "" && l.Submission != "":
+		if any := query.Read(r.URL.RawQuery, nil); any.Offer != "" || any.Problem != "" {
+			err = errForeignOffer
+		} else {
+			l.Offer = c.opts.DefaultOffer
+		}
+	}
+	if l.Offer != "" && l.Submission != "" {
+		return sparkloop.Tracking{Offer: l.Offer, Submission: l.Submission, CapturedAt: c.now(), Test: l.Test}, nil
+	}
+	level := slog.LevelDebug
+	if l.Named {
+		level = slog.LevelWarn
+		if c.opts.OnMissed != nil {
+			c.opts.OnMissed(r, err)
+		}
+	}
+	c.opts.Logger.LogAttrs(r.Context(), level, "capture: not captured", slog.String("reason", err.Error()))
+	return sparkloop.Tracking{}, err
+}
+
+func (c *Capture) allows(r *http.Request) bool { return c.opts.Allow == nil || c.opts.Allow(r) }
 
 // acceptable says why a tracking cannot be kept.
 func (c *Capture) acceptable(t sparkloop.Tracking) error {
+	if t.IsZero() {
+		return sparkloop.ErrNoTracking
+	}
 	if err := t.Validate(); err != nil {
 		return err
 	}
 	if !c.opts.takes(t.Offer) {
 		return errForeignOffer
 	}
-	if now := c.now(); !now.Before(t.ExpiresAt()) || t.CapturedAt.After(now.Add(clockSkew)) {
+	switch now := c.now(); {
+	case !now.Before(t.ExpiresAt()), t.CapturedAt.After(now.Add(clockSkew)):
 		return errOutOfTime
+	case !now.Before(expires(t)):
+		return errTestOver
 	}
 	return nil
+}
+
+// testLife is how long a test click lives, here as with SparkLoop's script.
+const testLife = 15 * time.Minute
+
+func expires(t sparkloop.Tracking) time.Time {
+	if t.Test {
+		return t.CapturedAt.Add(testLife)
+	}
+	return t.ExpiresAt()
 }
 
 // clockSkew is how far in the future a capture may seem to be: another
@@ -85,28 +129,62 @@ const clockSkew = 24 * time.Hour
 var (
 	errForeignOffer = errors.New("the offer is not one of Options.Offers")
 	errOutOfTime    = errors.New("the click is older than 45 days, or a day or more in the future")
+	errTestOver     = errors.New("the test click is older than 15 minutes")
 )
 
-// take adds a tracking to the visit: to what is stored if that is allowed, to
-// what this request's context has in any case.
-func (c *Capture) take(v *visit, r *http.Request, t sparkloop.Tracking) {
-	if c.opts.Allow != nil && !c.opts.Allow(r) {
-		v.show(t, c.opts.Policy)
+// take adds a click to the visit if it counts: to what is stored if that is
+// allowed, to what this request's context has in any case.
+func (c *Capture) take(v *visit, r *http.Request, t sparkloop.Tracking, policy Policy, allowed bool) {
+	if !c.counts(v, r, t, policy, allowed) {
 		return
 	}
-	c.store(v, r, t)
+	if allowed {
+		c.store(v, r, t)
+		return
+	}
+	v.show(t)
+}
+
+// counts reports whether a click takes the place of what is there for its offer:
+// never a spent one or the same submission again, never a test instead of a real
+// one. A click that is enqueued already is spent.
+func (c *Capture) counts(v *visit, r *http.Request, t sparkloop.Tracking, policy Policy, allowed bool) bool {
+	if v.knows(t) {
+		return false
+	}
+	old, found := v.has(t.Offer, !allowed)
+	if !found {
+		return true
+	}
+	switch {
+	case old.Test || t.Test:
+		return old.Test && (!t.Test || old.Submission != t.Submission)
+	case old.Submission == t.Submission:
+		return false
+	case c.opts.Enqueued != nil && c.opts.Enqueued(r.Context(), old):
+		v.spend(func(other sparkloop.Tracking) bool { return other.Key() == old.Key() }, allowed, c.now())
+		return true
+	}
+	return policy == LastClick && !t.CapturedAt.Before(old.CapturedAt)
 }
 
 func (c *Capture) store(v *visit, r *http.Request, t sparkloop.Tracking) {
-	if v.store(t, c.opts.Policy, c.opts.MaxOffers) && c.opts.OnCapture != nil {
+	stored, evicted := v.store(t, c.opts.MaxOffers, c.now())
+	if !stored {
+		evicted = []string{t.Offer}
+	}
+	for _, offer := range evicted {
+		c.opts.Logger.LogAttrs(r.Context(), slog.LevelInfo, "capture: no room for a click: MaxOffers or 2 KB are reached", slog.String("offer", offer))
+	}
+	if stored && c.opts.OnCapture != nil {
 		c.opts.OnCapture(r, t)
 	}
 }
 
 // Save stores a tracking that the middleware did not, for example when consent
-// is given later. The rules are those of the middleware, without Allow: an
-// earlier click on the same offer stays, unless the policy says otherwise. A
-// zero CapturedAt becomes now.
+// is given later. The rules are those of the middleware, without Allow: a cleared
+// submission and a later click on the same offer stay as they are, unless the
+// policy or Enqueued says otherwise. A zero CapturedAt becomes now.
 //
 // A tracking that is not valid, too old, or of an offer that is not to be
 // captured is an error. Call Save before the response is begun, and do not set
@@ -120,26 +198,30 @@ func (c *Capture) Save(w http.ResponseWriter, r *http.Request, t sparkloop.Track
 	if err := c.acceptable(t); err != nil {
 		return fmt.Errorf("capture: save: %w", err)
 	}
-	return c.change(w, r, func(v *visit) { c.store(v, r, t) })
+	return c.change(w, r, func(v *visit) { c.take(v, r, t, c.opts.Policy, true) })
 }
 
 // Clear drops the trackings of these offers, or all of them if none is named.
-// Call it after a confirmed purchase, so that the next click on the offer
-// counts again; a user's row that keeps the tracking wants the same. Like Save,
-// it must be called before the response is begun; after that it has no effect.
+// Call it after a purchase was enqueued or confirmed. The cookie keeps the cleared
+// submissions as spent until their 45 days are over: the same landing URL does not
+// bring them back, and any other click on the offer counts. If Allow says no, the
+// cookie keeps nothing: so Clear also withdraws a consent.
+//
+// Set the tracking in the user's row to NULL too. Like Save, Clear must be called
+// before the response is begun; after that it has no effect.
 func (c *Capture) Clear(w http.ResponseWriter, r *http.Request, offers ...string) {
 	// Too late is no error here: the tracking then just stays.
-	_ = c.change(w, r, func(v *visit) { v.drop(offers) })
+	_ = c.change(w, r, func(v *visit) { v.clear(offers, c.allows(r), c.now()) })
 }
 
 // change changes the visit, and sees to it that the cookie follows: when the
 // header is written if the middleware is around this handler, else at once.
 func (c *Capture) change(w http.ResponseWriter, r *http.Request, change func(*visit)) error {
-	v := fromContext(r.Context())
+	v := c.own(r.Context())
 	if v == nil {
 		v = c.readVisit(r)
 		if value, ok := c.pending(w.Header()); ok {
-			v.kept, v.changed = nil, true
+			v.kept, v.spent, v.changed = nil, nil, true
 			c.readCookie(v, value)
 		}
 		change(v)
@@ -151,10 +233,4 @@ func (c *Capture) change(w http.ResponseWriter, r *http.Request, change func(*vi
 	}
 	change(v)
 	return nil
-}
-
-func (c *Capture) debug(r *http.Request, err error) {
-	if c.opts.Logger != nil {
-		c.opts.Logger.LogAttrs(r.Context(), slog.LevelDebug, "capture: not captured", slog.String("reason", err.Error()))
-	}
 }

@@ -2,36 +2,48 @@ package capture
 
 import (
 	"context"
+	"net/http"
+	"reflect"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/sparkloop-go/sparkloop"
 )
 
 // visit is what one request knows: the trackings that the cookie keeps, and
-// one that may not be kept.
+// those that may not be kept.
 type visit struct {
 	mu      sync.Mutex
-	kept    []sparkloop.Tracking // newest first
-	shown   sparkloop.Tracking   // in the context alone: there is no consent
+	kept    []sparkloop.Tracking // real ones first, then test clicks; of both the newest first
+	spent   []mark               // what was cleared, the newest first
+	shown   []sparkloop.Tracking // in the context alone: there is no consent, or no room
 	cookies int                  // how many of our name the request brought
-	changed bool                 // kept is not what the cookie says
+	changed bool                 // kept or spent is not what the cookie says
 	done    bool                 // the header has been written
 }
 
-type contextKey struct{}
+// innermost is the context key of the visit that the package functions read. Each
+// Capture has its own visit besides, under ownKey.
+type (
+	innermost struct{}
+	ownKey    struct{ c *Capture }
+)
 
-func (v *visit) context(parent context.Context) context.Context {
-	return context.WithValue(parent, contextKey{}, v)
+func (c *Capture) context(parent context.Context, v *visit) context.Context {
+	return context.WithValue(context.WithValue(parent, ownKey{c}, v), innermost{}, v)
 }
 
-func fromContext(ctx context.Context) *visit {
-	v, _ := ctx.Value(contextKey{}).(*visit)
+// own is this Capture's visit in a context, or nil.
+func (c *Capture) own(ctx context.Context) *visit {
+	v, _ := ctx.Value(ownKey{c}).(*visit)
 	return v
 }
 
 // FromContext returns the newest tracking of the visitor, and whether there is
-// one. The context is that of a request behind [Capture.Handler].
+// one. A test click is returned only if there is no real one. The context is that
+// of a request behind [Capture.Handler]; a *gin.Context works too. If several
+// Captures are nested, the innermost one counts.
 func FromContext(ctx context.Context) (sparkloop.Tracking, bool) {
 	all := All(ctx)
 	if len(all) == 0 {
@@ -51,10 +63,31 @@ func ForOffer(ctx context.Context, offer string) (sparkloop.Tracking, bool) {
 	return sparkloop.Tracking{}, false
 }
 
-// All returns the visitor's trackings, one for each offer, the newest first.
+// All returns the visitor's trackings, one for each offer: the newest first, and
+// test clicks last.
 func All(ctx context.Context) []sparkloop.Tracking {
-	if v := fromContext(ctx); v != nil {
-		return v.all()
+	v, ok := ctx.Value(innermost{}).(*visit)
+	if !ok {
+		if r := requestIn(ctx); r != nil {
+			v, ok = r.Context().Value(innermost{}).(*visit)
+		}
+	}
+	if !ok {
+		return nil
+	}
+	return v.all()
+}
+
+// requestIn is the request of a framework's context that has one in a field
+// Request and does not pass its values on, as a *gin.Context.
+func requestIn(ctx context.Context) *http.Request {
+	v := reflect.Indirect(reflect.ValueOf(ctx))
+	if v.Kind() != reflect.Struct {
+		return nil
+	}
+	if f, ok := v.Type().FieldByName("Request"); ok && len(f.Index) == 1 && f.IsExported() {
+		r, _ := v.FieldByIndex(f.Index).Interface().(*http.Request)
+		return r
 	}
 	return nil
 }
@@ -63,68 +96,126 @@ func (v *visit) all() []sparkloop.Tracking {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	all := slices.Clone(v.kept)
-	if !v.shown.IsZero() {
-		all = insert(drop(all, v.shown.Offer), v.shown)
+	for _, t := range v.shown {
+		all = insert(drop(all, t.Offer), t)
 	}
 	return all
 }
 
-// keeps says whether the cookie has a tracking for the offer.
-func (v *visit) keeps(offer string) bool {
+// has returns the tracking for an offer that the cookie keeps, or if shown is set
+// the one that the context has.
+func (v *visit) has(offer string, shown bool) (sparkloop.Tracking, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return find(v.kept, offer) >= 0
+	if i := find(v.shown, offer); shown && i >= 0 {
+		return v.shown[i], true
+	}
+	if i := find(v.kept, offer); i >= 0 {
+		return v.kept[i], true
+	}
+	return sparkloop.Tracking{}, false
 }
 
-// store keeps a tracking by the policy, and says whether that changed anything.
-func (v *visit) store(t sparkloop.Tracking, policy Policy, most int) bool {
+// settled reports whether the cookie has the offer of t, or t as spent: the
+// landing URL adds nothing any more.
+func (v *visit) settled(t sparkloop.Tracking) bool {
+	_, stored := v.has(t.Offer, false)
+	return stored || v.knows(t)
+}
+
+// store keeps t in place of what is there for its offer, and returns the offers
+// that had to go. If there is no room, the oldest goes: that may be t itself,
+// unless it is a click of this moment.
+func (v *visit) store(t sparkloop.Tracking, most int, now time.Time) (stored bool, evicted []string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !counts(v.kept, t, policy) {
-		return false
+	kept, spent := insert(drop(slices.Clone(v.kept), t.Offer), t), v.spent
+	for len(kept) > most || size(kept, spent) > maxCookie {
+		last := len(kept) - 1
+		if kept[last].Offer == t.Offer && last > 0 && !t.Test && !t.CapturedAt.Before(now) {
+			last-- // the others are from a clock that is ahead
+		}
+		switch {
+		case len(kept) <= most && len(spent) > 0:
+			spent = spent[:len(spent)-1]
+		case kept[last].Offer == t.Offer:
+			return false, nil
+		default:
+			evicted = append(evicted, kept[last].Offer)
+			kept = slices.Delete(kept, last, last+1)
+		}
 	}
-	v.kept = drop(v.kept, t.Offer)
-	for len(v.kept) >= most || encodedLen(v.kept)+encodedLen([]sparkloop.Tracking{t}) > maxCookie {
-		v.kept = v.kept[:len(v.kept)-1]
+	v.kept, v.spent, v.changed = kept, spent, true
+	v.shown = drop(v.shown, t.Offer)
+	return true, evicted
+}
+
+// trim drops what a cookie has no room for, the oldest spent ones first.
+func (v *visit) trim(most int) {
+	v.kept = v.kept[:min(len(v.kept), most)]
+	for size(v.kept, v.spent) > maxCookie {
+		if n := len(v.spent); n > 0 {
+			v.spent = v.spent[:n-1]
+		} else {
+			v.kept = v.kept[:len(v.kept)-1]
+		}
 	}
-	v.kept = insert(v.kept, t)
-	v.changed, v.shown = true, sparkloop.Tracking{}
-	return true
 }
 
 // show has the context show a tracking that is not stored.
-func (v *visit) show(t sparkloop.Tracking, policy Policy) {
+func (v *visit) show(t sparkloop.Tracking) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if counts(v.kept, t, policy) {
-		v.shown = t
-	}
+	v.shown = append(drop(v.shown, t.Offer), t)
 }
 
-// drop forgets the trackings of the offers, or all of them if none is named.
-func (v *visit) drop(offers []string) {
+// clear forgets the trackings of the offers, or all of them if none is named.
+func (v *visit) clear(offers []string, remember bool, now time.Time) {
+	v.spend(func(t sparkloop.Tracking) bool { return len(offers) == 0 || slices.Contains(offers, t.Offer) }, remember, now)
+}
+
+// spend forgets the trackings that pick names. If remember is set, they stay in
+// the cookie as spent; if not, and nothing else is left, no cookie stays.
+func (v *visit) spend(pick func(sparkloop.Tracking) bool, remember bool, now time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	gone := func(t sparkloop.Tracking) bool { return len(offers) == 0 || slices.Contains(offers, t.Offer) }
-	before := len(v.kept)
-	v.kept = slices.DeleteFunc(v.kept, gone)
-	v.changed = v.changed || len(v.kept) < before
-	if gone(v.shown) {
-		v.shown = sparkloop.Tracking{}
+	gone := slices.DeleteFunc(slices.Concat(v.kept, v.shown), func(t sparkloop.Tracking) bool { return !pick(t) })
+	before := len(v.kept) + len(v.spent)
+	v.kept, v.shown = slices.DeleteFunc(v.kept, pick), slices.DeleteFunc(v.shown, pick)
+	if !remember {
+		if len(v.kept) == 0 {
+			v.spent = nil
+		}
+		v.changed = v.changed || len(v.kept)+len(v.spent) < before
+		return
 	}
+	for _, t := range gone {
+		if m := markOf(t); !t.Test && m.lives(now) && !slices.ContainsFunc(v.spent, m.same) {
+			v.spent = slices.Insert(v.spent, 0, m)
+		}
+	}
+	v.trim(len(v.kept))
+	v.changed = v.changed || len(gone) > 0
+}
+
+// knows reports whether t was cleared before.
+func (v *visit) knows(t sparkloop.Tracking) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return isSpent(v.spent, t)
+}
+
+// count is how many trackings the cookie keeps.
+func (v *visit) count() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.kept)
 }
 
 func (v *visit) sent() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.done
-}
-
-// counts says whether a click changes what is kept: never the same submission
-// again, and by the policy a later one for the same offer.
-func counts(kept []sparkloop.Tracking, t sparkloop.Tracking, policy Policy) bool {
-	i := find(kept, t.Offer)
-	return i < 0 || policy == LastClick && kept[i].Submission != t.Submission && !t.CapturedAt.Before(kept[i].CapturedAt)
 }
 
 func find(ts []sparkloop.Tracking, offer string) int {
@@ -135,11 +226,22 @@ func drop(ts []sparkloop.Tracking, offer string) []sparkloop.Tracking {
 	return slices.DeleteFunc(ts, func(t sparkloop.Tracking) bool { return t.Offer == offer })
 }
 
-// insert puts a tracking before those that are not newer.
+// insert puts a tracking before those that are not newer, test clicks last.
 func insert(ts []sparkloop.Tracking, t sparkloop.Tracking) []sparkloop.Tracking {
-	i := 0
-	for i < len(ts) && ts[i].CapturedAt.After(t.CapturedAt) {
-		i++
+	i := slices.IndexFunc(ts, func(other sparkloop.Tracking) bool { return compare(t, other) <= 0 })
+	if i < 0 {
+		i = len(ts)
 	}
 	return slices.Insert(ts, i, t)
+}
+
+// compare orders trackings as All returns them.
+func compare(a, b sparkloop.Tracking) int {
+	switch {
+	case a.Test == b.Test:
+		return b.CapturedAt.Compare(a.CapturedAt)
+	case b.Test:
+		return -1
+	}
+	return 1
 }

@@ -59,6 +59,7 @@ func TestProblems(t *testing.T) {
 		"offer=a&submission=S&offer=O": {Submission: "S", Named: true, Problem: "the URL has two different offer ids"}, "OFFER=O&submission=S&SUBMISSION=T": {Offer: "O", Named: true, Problem: "the URL has two different submission ids"},
 		"offer=O&submission=S&SUBMISSION=T": {Offer: "O", Submission: "S", Named: true}, // likewise
 		"offer=O&submission=S&x=1?offer=P":  {Offer: "O", Submission: "S", Named: true}, // the documented form takes precedence
+		"offer=admin%2f..&submission=S":     {Submission: "S", Named: true, Problem: badOffer}, `offer=admin\..&submission=S`: {Submission: "S", Named: true, Problem: badOffer},
 		"offer=../../admin&submission=S":    {Submission: "S", Named: true, Problem: badOffer},
 		"offer=%2e%2e%2fadmin&submission=S": {Submission: "S", Named: true, Problem: badOffer},
 		"offer=%252e%252e&submission=S":     {Submission: "S", Named: true, Problem: badOffer}, "offer=O&submission=/S": {Offer: "O", Named: true, Problem: badSubmission},

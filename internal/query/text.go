@@ -62,10 +62,15 @@ func cutPrefixFold(s, prefix string) (rest string, found bool) {
 	return s[len(prefix):], true
 }
 
-// trimmed returns a text without what mail programs and people put around an ID.
+// trimmed returns a text without what mail programs and people put around an ID. A
+// path that leads upwards is no decoration.
 func trimmed(s string) string {
 	s, _, _ = strings.Cut(s, "#")
-	return strings.TrimLeftFunc(strings.TrimRightFunc(s, behind), around)
+	id := strings.TrimRightFunc(s, behind)
+	if rest := s[len(id):]; strings.Contains(rest, "/..") || strings.Contains(rest, `\..`) {
+		return s
+	}
+	return strings.TrimLeftFunc(id, around)
 }
 
 // around reports what may stand on both sides of an ID. Cf are the invisible

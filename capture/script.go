@@ -1,0 +1,64 @@
+package capture
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/sparkloop-go/sparkloop"
+)
+
+// The cookies of SparkLoop's own script. They are read and never written.
+const (
+	scriptSubmission = "sl_submission_"
+	scriptTest       = "sl_test_"
+)
+
+// hasScriptCookie reports whether a line of a Cookie header may have one.
+func hasScriptCookie(line string) bool { return strings.Contains(line, scriptSubmission) }
+
+// scriptClicks are the clicks that SparkLoop's script has in its cookies, at most
+// one for an offer.
+func (c *Capture) scriptClicks(r *http.Request) []sparkloop.Tracking {
+	var clicks []sparkloop.Tracking
+	tests := make(map[string]bool)
+	for _, line := range r.Header["Cookie"] {
+		if !hasScriptCookie(line) && !strings.Contains(line, scriptTest) {
+			continue
+		}
+		for part := range strings.SplitSeq(line, ";") {
+			name, value, _ := strings.Cut(strings.Trim(part, " \t"), "=")
+			value = strings.Trim(value, `"`)
+			if offer, ok := strings.CutPrefix(name, scriptTest); ok {
+				tests[offer] = value == "true" || value == "1"
+			}
+			offer, ok := strings.CutPrefix(name, scriptSubmission)
+			if !ok || len(clicks) == mostOffers || find(clicks, offer) >= 0 {
+				continue
+			}
+			t := sparkloop.Tracking{Offer: offer, Submission: value, CapturedAt: c.now()}
+			if offer != "" && value != "" && c.acceptable(t) == nil {
+				clicks = append(clicks, t)
+			}
+		}
+	}
+	for i := range clicks {
+		clicks[i].Test = tests[clicks[i].Offer]
+	}
+	return clicks
+}
+
+// takeScript adds the clicks of the script. One that differs from what is stored
+// replaces it: two different submissions would both be confirmed. It never pushes
+// out another offer, for it comes again with each request.
+func (c *Capture) takeScript(v *visit, r *http.Request, clicks []sparkloop.Tracking) {
+	for _, t := range clicks {
+		old, stored := v.has(t.Offer, false)
+		switch {
+		case v.knows(t), stored && old.Submission == t.Submission, stored && t.Test && !old.Test:
+		case !c.allows(r), !stored && v.count() >= c.opts.MaxOffers:
+			v.show(t)
+		default:
+			c.store(v, r, t)
+		}
+	}
+}
