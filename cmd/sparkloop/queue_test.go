@@ -133,6 +133,26 @@ func TestQueueStats(t *testing.T) {
 	})
 }
 
+// The command calls nobody, so it does not matter which API it would call. A key
+// that the delivering program has is named when it is rejected.
+func TestQueueStatsOfAProgramWithARejectedKey(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, d *desk, e engine) {
+		t.Helper()
+		q := e.open(1)
+		d.env["SPARKLOOP_BASE_URL"] = ""
+		got := d.queue(t, e, "stats")
+		assert.Equal(t, exitDone, got.code, got.out)
+		d.api.Fail(sparklooptest.Status(401, `{"error":"User not found!"}`), -1)
+		require.NoError(t, q.Enqueue(t.Context(), clicks(d.api, 1)[0]))
+		require.Eventually(t, func() bool {
+			got = d.queue(t, e, "stats")
+			return strings.Contains(got.out, outbox.KeyRejected)
+		}, 30*time.Second, 50*time.Millisecond)
+		assert.Equal(t, exitFailed, got.code)
+	})
+}
+
 func TestQueueListShowAndExport(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, d *desk, e engine) {
