@@ -18,8 +18,31 @@ func redriving() []story {
 		{"RedriveOfWhatStillFailsTellsAgain", redriveInVain},
 		{"RedriveAllBringsBackAState", redriveAll},
 		{"RedriveAllOfManyBringsBackAll", redriveMany},
+		{"RedrivenOnesWaitFromThenOn", redrivenWaits},
 		{"RedriveInAnEnqueueOnlyProcess", redriveElsewhere},
 	}
+}
+
+// redrivenWaits has a conversion that died days ago pending again: it has not
+// waited for days.
+func redrivenWaits(w *world) {
+	p := w.open(outbox.Options{})
+	dead := w.unknown()
+	p.enqueue(dead)
+	p.become(dead, outbox.Dead)
+	p.close()
+	w.pass(3 * day)
+	web := w.open(outbox.Options{Workers: -1})
+	before := w.now().Add(-time.Second)
+	n, err := web.RedriveAll(w.ctx(), outbox.Dead)
+	require.NoError(w.t, err)
+	assert.Equal(w.t, 1, n)
+	assert.WithinRange(w.t, web.stats().OldestPending, before, w.now())
+	w.pass(10 * time.Minute)
+	t := w.click()
+	web.enqueue(t)
+	assert.WithinRange(w.t, web.stats().OldestPending, before, w.now().Add(-9*time.Minute), "the redriven one is the oldest")
+	assert.Empty(w.t, web.stats().Problems())
 }
 
 func redriveByID(w *world) {
