@@ -7,9 +7,8 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// Gin is the shop with gin. The tracking is in the request's context: ask
-// capture.FromContext(c.Request.Context()), because a gin.Context does not pass
-// the question on, unless the engine's ContextWithFallback is set.
+// Gin is the shop with gin. The tracking is in the request's context:
+// capture.FromContext(c.Request.Context()). capture.FromContext(c) returns it too.
 func Gin(s *Shop) http.Handler {
 	engine := gin.New()
 	engine.GET("/welcome", func(c *gin.Context) { c.String(http.StatusOK, "Welcome!") })
