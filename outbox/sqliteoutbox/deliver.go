@@ -55,7 +55,7 @@ func (q *Outbox) dispatch(running, calls context.Context) {
 	defer work.Wait()
 	free := make(chan struct{}, q.o.Workers)
 	poll := pollSoon
-	failing := false
+	var spell delivery.Spell
 	for {
 		select {
 		case free <- struct{}{}:
@@ -69,8 +69,7 @@ func (q *Outbox) dispatch(running, calls context.Context) {
 			}
 			return
 		}
-		if failing != (err != nil) {
-			failing = err != nil
+		if err != nil && spell.Fails() || err == nil && spell.Works() {
 			q.logDatabase(err)
 		}
 		if err == nil && wait == 0 {

@@ -1,0 +1,37 @@
+package delivery_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
+)
+
+func TestASpellIsLoggedOnceAMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var s delivery.Spell
+		assert.False(t, s.Works())
+		begun, over := 0, 0
+		for range 300 { // for five minutes it fails every other second
+			if s.Fails() {
+				begun++
+			}
+			if s.Works() {
+				over++
+			}
+			time.Sleep(time.Second)
+		}
+		assert.Equal(t, 5, begun)
+		assert.Equal(t, 5, over, "the end of each that was logged")
+		time.Sleep(time.Minute)
+		assert.True(t, s.Fails())
+		time.Sleep(time.Hour)
+		assert.False(t, s.Fails(), "it lasts")
+		assert.True(t, s.Works())
+		assert.False(t, s.Works())
+	})
+}
