@@ -1,73 +1,75 @@
-// Command outbox is a shop in one binary, whose orders are in a database that
-// the queue of conversions cannot join in a transaction: MySQL, say, or one
-// behind an ORM. Here it is a SQLite file of its own that stands for them.
+// Command outbox is a shop in one binary. Its orders are in a database that the
+// queue cannot join in a transaction: MySQL, for example. A SQLite file stands
+// for that database.
 //
 //	go run ./examples/outbox
 //
-// tells a story against a fake SparkLoop in this process: purchases, an outage,
-// a crash at the worst moment, a refusal, the figures, the shutdown. With
-// SPARKLOOP_API_KEY set it is a shop for real, and what is bought is confirmed
-// at SparkLoop, and counts.
+// The part to copy is shop.go: the purchase commits the order, then enqueues its
+// conversion, and Source reads the trackings of paid orders. main.go has the rest of
+// a program: what is opened and closed in which order, the status page and the
+// metrics.
 //
-// Where to look:
-//
-//	shop.go    the purchase: commit the order, then Enqueue
-//	orders.go  the order's row has the tracking, and Source reads it from there
-//	serve.go   what is opened in which order, and closed in the other one
-//	admin.go   the status page behind a sign-in, and metrics for Prometheus
-//
-// Flags and variables: go run ./examples/outbox -h.
+// Without SPARKLOOP_API_KEY, story.go plays purchases, an outage, a crash at the
+// worst moment and a refusal against a fake SparkLoop. With a key the program
+// serves the shop, and confirms its sales for real. For its settings:
+// go run ./examples/outbox -h
 package main
 
 import (
 	"context"
 	"crypto/rand"
+	"crypto/subtle"
+	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
-	"os/signal"
-	"syscall"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/capture"
+	"github.com/sparkloop-go/sparkloop/contrib/sparkloopprom"
+	"github.com/sparkloop-go/sparkloop/examples/internal/story"
 	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/sqliteoutbox"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
-	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "outbox:", err)
-		os.Exit(1)
-	}
+	story.Main("outbox", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Getenv, os.Stdout) })
 }
 
 func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
 	flags := flag.NewFlagSet("outbox", flag.ContinueOnError)
 	flags.SetOutput(out)
 	addr := flags.String("addr", "127.0.0.1:8080", "`host:port` to listen on, with a key")
-	dir := flags.String("data", ".", "`folder` for orders.db and sparkloop.db, with a key: one that a redeploy leaves alone")
+	dir := flags.String("data", ".", "`folder` for orders.db and sparkloop.db, with a key; a deployment must keep it")
 	flags.Usage = func() {
 		fmt.Fprint(out, "usage: outbox [flags]\n")
 		flags.PrintDefaults()
 		fmt.Fprint(out, "variables:\n"+
-			"  SPARKLOOP_API_KEY   serve, and confirm at SparkLoop; without it, tell a story\n"+
-			"  SPARKLOOP_BASE_URL  another address of its API\n"+
-			"  ADMIN_PASSWORD      for /status and /metrics; without it, a random one is printed\n")
+			"  SPARKLOOP_API_KEY   serves the shop and confirms at SparkLoop; without it, tells a story\n"+
+			"  SPARKLOOP_BASE_URL  another address of SparkLoop's API\n"+
+			"  ADMIN_PASSWORD      for /status and /metrics; default: a random one, which is printed\n")
 	}
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	key := getenv("SPARKLOOP_API_KEY")
-	if key == "" {
-		return tellStory(ctx, out)
+	if getenv("SPARKLOOP_API_KEY") == "" {
+		return story.Tell(ctx, out, tell)
 	}
-	client, err := connect(key, getenv("SPARKLOOP_BASE_URL"))
+	client, err := story.Connect(getenv)
 	if err != nil {
 		return err
 	}
@@ -88,10 +90,86 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	return p.serve(ctx, listener)
 }
 
-func connect(key, base string) (*sparkloop.Client, error) {
-	var opts []sparkloop.Option
-	if base != "" {
-		opts = append(opts, sparkloop.WithBaseURL(base))
+// program is everything that the process has open.
+type program struct {
+	db      *sql.DB
+	queue   *sqliteoutbox.Outbox
+	handler http.Handler
+}
+
+// open opens the database, then the queue, whose Source reads it, then the shop.
+func open(ctx context.Context, dir string, client *sparkloop.Client, password string, o outbox.Options) (*program, error) {
+	const pragmas = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
+	path := filepath.Join(dir, "orders.db")
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+pragmas)
+	if err != nil {
+		return nil, err
 	}
-	return sparkloop.New(key, opts...)
+	if _, err := db.ExecContext(ctx, ordersSchema); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
+	}
+	shop := &shop{db: db, log: o.Logger}
+	o.Source = shop.trackings
+	queue, err := sqliteoutbox.Open(ctx, filepath.Join(dir, "sparkloop.db"), client, o)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	p := &program{db: db, queue: queue}
+	shop.queue = queue
+	if shop.capture, err = capture.New(capture.Options{}); err != nil {
+		return nil, errors.Join(err, p.close(ctx))
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", shop.handler())
+	mux.Handle("/status", signedIn(password, outbox.StatusHandler(queue)))
+	mux.Handle("/metrics", signedIn(password, metrics(queue)))
+	p.handler = mux
+	return p, nil
+}
+
+// closeMax bounds the shutdown. Set your supervisor's grace period to at least
+// this long. Killing the process earlier loses no data.
+const closeMax = 25 * time.Second
+
+// serve serves until ctx ends, then closes everything.
+func (p *program) serve(ctx context.Context, l net.Listener) error {
+	server := &http.Server{Handler: p.handler, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeMax)
+	defer cancel()
+	// First the handlers, which enqueue. Then the queue, whose Source reads the
+	// database. The database last.
+	return errors.Join(err, server.Shutdown(end), p.queue.Close(end), p.db.Close())
+}
+
+// close is for a program that does not serve.
+func (p *program) close(ctx context.Context) error {
+	return errors.Join(p.queue.Close(ctx), p.db.Close())
+}
+
+// signedIn stands for the application's own sign-in. The status page needs one:
+// it shows offers, submissions and errors.
+func signedIn(password string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, given, _ := r.BasicAuth()
+		if password == "" || subtle.ConstantTimeCompare([]byte(given), []byte(password)) != 1 {
+			w.Header().Set("WWW-Authenticate", `Basic realm="admin"`)
+			http.Error(w, "Please sign in.", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// metrics has the queue's figures for Prometheus.
+func metrics(queue outbox.Queue) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(sparkloopprom.NewCollector(queue))
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }

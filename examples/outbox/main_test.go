@@ -3,7 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
+	"log/slog"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -12,6 +15,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sparkloop-go/sparkloop/examples/internal/story"
+	"github.com/sparkloop-go/sparkloop/outbox"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
@@ -25,10 +30,10 @@ func TestTheStory(t *testing.T) {
 	require.NoError(t, run(t.Context(), nil, env(nil), &out))
 	rest := out.String()
 	for _, want := range []string{
-		`1\. A reader clicks`, `the checkout took \S+s:`, `✓ Confirmed: Conversion tracked successfully`,
+		`1\. A reader clicks`, `the checkout took \S+s`, `✓ Confirmed: Conversion tracked successfully`,
 		`2\. SparkLoop is down`, `3 pending, the queue has paused: .*503 Service Unavailable`, `SparkLoop is back`, `(?:.*✓ Confirmed.*\n){3}`,
 		`3\. The program is killed`, `order 5 is in orders\.db; its conversion is in the queue: false`, `1 swept`, `✓ Confirmed`,
-		`4\. Somebody makes up`, `✗ Dead, .*404 Submission not found`,
+		`4\. Somebody makes up`, `✗ Refused, .*404 Submission not found`,
 		`GET /metrics: 200`, `sparkloop_outbox_conversions{state="confirmed"} 5`, `sparkloop_outbox_conversions{state="dead"} 1`,
 		`sparkloop_outbox_conversions{state="pending"} 0`, `sparkloop_outbox_paused 0`, `sparkloop_outbox_swept_conversions 1`, `sparkloop_outbox_up 1`,
 		`GET /status\?format=json: 503`, `"healthy":false`,
@@ -84,29 +89,39 @@ func TestWithAKeyItServes(t *testing.T) {
 	defer cancel()
 
 	landing, tracking := api.Click("", home+"/")
-	v := newVisitor()
-	_, err := v.buys(ctx, landing, home)
-	require.NoError(t, err)
+	browser := story.NewBrowser()
+	buy := func(landing string) {
+		resp, err := browser.Get(landing)
+		require.NoError(t, err)
+		resp.Body.Close()
+		resp, err = browser.PostForm(home+"/buy", url.Values{"item": {"notebook"}})
+		require.NoError(t, err)
+		resp.Body.Close()
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+	}
+	buy(landing)
 	require.NoError(t, api.WaitConfirmed(ctx, tracking))
-	_, err = v.buys(ctx, home, home) // the cookie has let go of it
-	require.NoError(t, err)
+	buy(home) // no new click: nothing to confirm
 
 	for _, path := range []string{"/status", "/status?format=json", "/metrics"} {
-		status, body, err := newVisitor().get(ctx, home+path, "wrong")
+		resp, err := browser.Get(strings.Replace(home, "//", "//admin:wrong@", 1) + path)
 		require.NoError(t, err)
-		assert.Equal(t, http.StatusUnauthorized, status)
-		assert.NotContains(t, body, "sparkloop")
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		require.NoError(t, err)
+		assert.Equal(t, http.StatusUnauthorized, resp.StatusCode)
+		assert.NotContains(t, string(body), "sparkloop")
 	}
 	require.NoError(t, stop())
 	assert.Len(t, api.Requests(), 1)
 
 	// What was pending when it ended is delivered by the next one.
-	orders, err := openOrders(ctx, dir)
-	require.NoError(t, err)
-	defer orders.db.Close()
 	_, tracking = api.Click("", home)
-	_, err = orders.place(ctx, "notebook", tracking)
+	idle, err := open(ctx, dir, api.Client(), "p", outbox.Options{Workers: -1, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
+	_, err = place(ctx, idle.db, "notebook", tracking)
+	require.NoError(t, err)
+	require.NoError(t, idle.close(ctx))
 	_, stop = serving(t, api, dir)
 	require.NoError(t, api.WaitConfirmed(ctx, tracking))
 	require.NoError(t, stop())
