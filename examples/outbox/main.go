@@ -116,7 +116,7 @@ func open(ctx context.Context, dir string, client *sparkloop.Client, password st
 	}
 	p := &program{db: db, queue: queue}
 	shop.queue = queue
-	if shop.capture, err = capture.New(capture.Options{}); err != nil {
+	if shop.capture, err = capture.New(capture.Options{Enqueued: outbox.Enqueued(queue)}); err != nil {
 		return nil, errors.Join(err, p.close(ctx))
 	}
 	mux := http.NewServeMux()

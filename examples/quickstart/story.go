@@ -27,7 +27,7 @@ func tell(s *story.Story) {
 		Logger:   slog.New(slog.DiscardHandler),
 	}))
 	s.Cleanup(func() error { return queue.Close(context.WithoutCancel(s.Ctx)) })
-	keep := story.Must(capture.New(capture.Options{}))
+	keep := story.Must(capture.New(capture.Options{Enqueued: outbox.Enqueued(queue)}))
 	shop := &shop{queue: queue, capture: keep, users: map[string]user{}}
 	server := httptest.NewServer(shop.handler())
 	s.Cleanup(func() error { server.Close(); return nil })
