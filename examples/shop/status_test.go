@@ -34,7 +34,7 @@ func TestStatus(t *testing.T) {
 	s.api.Fail(sparklooptest.Fault{}, 0)
 	s.order(id, outbox.Confirmed)
 	v.get("/status")
-	assert.NotContains(t, v.page, "503")
+	assert.NotContains(t, v.page, "503 Service")
 
 	at := 0
 	for _, kind := range []string{"confirmed", "order", "signup", "click"} {
