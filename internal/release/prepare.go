@@ -142,7 +142,7 @@ func (r *repository) detach() error {
 // edit changes a file.
 func (r *repository) edit(name string, change func(string) (string, error)) error {
 	path := filepath.Join(r.root, name)
-	before, err := os.ReadFile(path)
+	before, err := os.ReadFile(path) //nolint:gosec // of the repository
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func cloned(t *testing.T, api string) string {
 	} {
 		path := filepath.Join(dir, name)
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o750))
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o700)) //nolint:gosec // scripts
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o700))
 	}
 	must(t, dir, "git", "init", "--quiet", "--initial-branch=main")
 	must(t, dir, "git", "add", "--all")
