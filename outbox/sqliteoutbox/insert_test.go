@@ -141,15 +141,15 @@ func TestABatchThatFailsIsRefusedToAll(t *testing.T) {
 			SELECT RAISE(ABORT, 'refused'); END`)
 		require.NoError(t, err)
 		var all sync.WaitGroup
-		errs := make(map[string]error)
-		for _, name := range []string{"first", "good", "bad"} {
-			all.Go(func() { errs[name] = q.Enqueue(t.Context(), tracking(name, 1)) })
+		errs := make([]error, 3)
+		for n, name := range []string{"first", "good", "bad"} {
+			all.Go(func() { errs[n] = q.Enqueue(t.Context(), tracking(name, 1)) })
 			synctest.Wait()
 		}
 		all.Wait()
-		require.NoError(t, errs["first"])
-		require.ErrorContains(t, errs["good"], "refused")
-		require.ErrorContains(t, errs["bad"], "refused")
+		require.NoError(t, errs[0])
+		require.ErrorContains(t, errs[1], "refused")
+		require.ErrorContains(t, errs[2], "refused")
 		stats, err := q.Stats(t.Context())
 		require.NoError(t, err)
 		assert.Equal(t, 1, stats.Pending)
