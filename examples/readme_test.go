@@ -13,20 +13,21 @@ import (
 )
 
 var (
-	snippet = regexp.MustCompile("(?s)```go\n(.*?)```")
+	snippet = regexp.MustCompile("(?s)```(?:go|js|sql)\n(.*?)```")
 	link    = regexp.MustCompile(`\]\(([^)#]*)(#[^)]*)?\)`)
 	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
 	// dropped is what an anchor leaves out of its heading.
 	dropped = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// TestReadme holds the README and docs/ against the files: each snippet stands
-// in Go code that is compiled, line by line, and each link leads to something.
+// TestReadme compares the README and docs/ with the files: each snippet stands in
+// a Go file that is compiled, or in a script of an example's page, and each link
+// leads to something.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	var code strings.Builder
 	require.NoError(t, filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || filepath.Ext(path) != ".go" {
+		if err != nil || d.IsDir() || filepath.Ext(path) != ".go" && filepath.Ext(path) != ".js" {
 			return err
 		}
 		code.WriteString(unindented(read(t, path)))
@@ -41,7 +42,7 @@ func TestReadme(t *testing.T) {
 		for _, found := range snippet.FindAllStringSubmatch(text, -1) {
 			snippets++
 			if !strings.Contains(code.String(), unindented(found[1])) {
-				t.Errorf("%s: this snippet is in no Go file:\n%s", page, found[1])
+				t.Errorf("%s: this snippet is in no file:\n%s", page, found[1])
 			}
 		}
 		for _, found := range link.FindAllStringSubmatch(text, -1) {

@@ -18,7 +18,8 @@ CREATE TABLE user_trackings (
 	offer    TEXT NOT NULL,
 	tracking VARCHAR(277) NOT NULL,
 	PRIMARY KEY (user_id, offer)
-)`
+)
+`
 
 // Keep stores the visitor's clicks, capture.All(r.Context()), with the user. Call
 // it at each signup and sign-in. A click that waits in the row is kept.

@@ -38,9 +38,9 @@ type api struct {
 
 func newAPI(c config) (*api, error) {
 	keep, err := capture.New(capture.Options{
-		Policy: capture.LastClick,
-		Allow:  func(r *http.Request) bool { return consent(r) == "yes" },
-		Logger: c.logger,
+		Allow:    func(r *http.Request) bool { return consent(r) == "yes" },
+		Enqueued: outbox.Enqueued(c.store.queue),
+		Logger:   c.logger,
 	})
 	if err != nil {
 		return nil, err

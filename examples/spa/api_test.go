@@ -202,7 +202,7 @@ func TestWhatIsRefused(t *testing.T) {
 	v.call(http.StatusUnauthorized, "/orders", anyMap{}, nil)
 	v.call(http.StatusNotFound, "/orders/x", nil, nil)
 
-	_, err := newAPI(config{page: "no origin"})
+	_, err := newAPI(config{store: s.api.store, page: "no origin"})
 	require.Error(t, err)
 }
 

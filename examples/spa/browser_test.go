@@ -110,11 +110,13 @@ func TestInABrowser(t *testing.T) {
 	t.Parallel()
 	b := browser.Start(t)
 	for name, story := range map[string]func(*testing.T, *sites, app){
-		"two clicks, two purchases":          twoPurchases,
-		"consent refused":                    consentRefused,
-		"an API that is down at the landing": apiIsDown,
-		"a reload before the consent":        reloadBeforeConsent,
-		"an origin that is not trusted":      originNotTrusted,
+		"two clicks, two purchases":           twoPurchases,
+		"the old URL again, then a new click": oldURLAgain,
+		"consent refused":                     consentRefused,
+		"an API that is down at the landing":  apiIsDown,
+		"a reload before the consent":         reloadBeforeConsent,
+		"SparkLoop's script was there first":  scriptWasFirst,
+		"an origin that is not trusted":       originNotTrusted,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -155,6 +157,26 @@ func twoPurchases(t *testing.T, s *sites, a app) {
 	assert.Len(t, s.fake.Requests(), 2)
 }
 
+func oldURLAgain(t *testing.T, s *sites, a app) {
+	first := a.read()
+	old := a.At()
+	a.consents()
+	a.signUp()
+	a.pays()
+	s.confirmed(first)
+	a.Open(old) // a bookmark, a restored tab
+	a.Sees("[data-view=home]")
+	second := a.read()
+	a.Press("[data-start]")
+	a.Sees("[data-view=checkout]")
+	a.Open(old)
+	a.Press("[data-start]")
+	a.Sees("[data-view=checkout]")
+	a.pays()
+	a.Sees("#state[data-state=confirmed]")
+	s.confirmed(second)
+}
+
 func consentRefused(t *testing.T, s *sites, a app) {
 	a.read()
 	a.Sees("#consent")
@@ -191,6 +213,21 @@ func reloadBeforeConsent(t *testing.T, s *sites, a app) {
 	a.pays()
 	a.Sees("#state[data-state=confirmed]")
 	s.confirmed(first)
+}
+
+// SparkLoop's own script keeps the first click in a cookie on the whole domain.
+// Both must confirm the same one, or the purchase is paid twice.
+func scriptWasFirst(t *testing.T, s *sites, a app) {
+	_, first := s.fake.Click("", "")
+	a.Open(s.web.URL(pageHost, "/"))
+	a.Eval(`document.cookie = "sl_submission_` + first.Offer + `=` + first.Submission + `; domain=example.test; path=/; max-age=2592000; SameSite=Lax"`)
+	second := a.read()
+	a.consents()
+	a.signUp()
+	a.pays()
+	a.Sees("#state[data-state=confirmed]")
+	s.confirmed(first)
+	assert.False(t, s.fake.Confirmed(second))
 }
 
 // The browser itself keeps the answers from other origins, and says so.
