@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/capture"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
@@ -74,9 +73,7 @@ func TestFiberFromTheLandingToThePurchase(t *testing.T) {
 			resp, _ := s.do(t, http.MethodGet, landing)
 			assert.Equal(t, status, resp.StatusCode, path)
 			assertPrivate(t, resp)
-			kept, err := sparkloop.DecodeTracking(s.kept(t))
-			require.NoError(t, err)
-			assert.Equal(t, tracking.Key(), kept.Key())
+			assert.Contains(t, s.kept(t), tracking.Offer+"."+tracking.Submission)
 
 			resp, body := s.do(t, http.MethodPost, "/buy")
 			assert.Equal(t, "Thank you!", body)

@@ -43,11 +43,15 @@ type Shop struct {
 // keeps the tracking in the order's row, where outbox.Options.Source finds what
 // could not be stored here.
 func (s *Shop) bought(w http.ResponseWriter, r *http.Request) {
-	tracking, ok := capture.ForOffer(r.Context(), s.Offer) // FromContext, if there is but one offer
-	if !ok {
-		return // not through SparkLoop
+	ctx := context.WithoutCancel(r.Context())       // also when the buyer closes the page
+	fromCookie, _ := capture.ForOffer(ctx, s.Offer) // FromContext, if there is one offer only
+	tracking, err := outbox.FirstNew(ctx, s.Queue, fromCookie)
+	if err != nil {
+		s.Log.ErrorContext(ctx, "tracking not looked up", "error", err) // it is usable
 	}
-	ctx := context.WithoutCancel(r.Context()) // also when the buyer closes the page
+	if tracking.IsZero() {
+		return // not through SparkLoop, or the click of an earlier purchase
+	}
 	if err := s.Queue.Enqueue(ctx, tracking); err != nil {
 		s.Log.ErrorContext(ctx, "conversion not stored", "tracking", tracking.Encode(), "error", err)
 		return

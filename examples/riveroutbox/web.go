@@ -40,7 +40,7 @@ func serve(ctx context.Context, pool *pgxpool.Pool, client *sparkloop.Client, ad
 	if err != nil {
 		return err
 	}
-	keep, err := capture.New(capture.Options{})
+	keep, err := capture.New(capture.Options{Enqueued: outbox.Enqueued(queue)})
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,10 @@ func (s *shop) handler() http.Handler {
 
 func (s *shop) buy(w http.ResponseWriter, r *http.Request) {
 	ctx := context.WithoutCancel(r.Context()) // also if the buyer closes the page
-	tracking, tracked := capture.FromContext(ctx)
+	tracking, err := outbox.FirstNew(ctx, s.queue, capture.All(ctx)...)
+	if err != nil {
+		s.log.ErrorContext(ctx, "tracking not looked up", "error", err) // it is usable
+	}
 	id, err := s.place(ctx, r.FormValue("card"), tracking)
 	switch {
 	case errors.Is(err, errDeclined):
@@ -82,7 +85,7 @@ func (s *shop) buy(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Something went wrong here. Please try again.", http.StatusInternalServerError)
 		return
 	}
-	if tracked {
+	if !tracking.IsZero() {
 		s.capture.Clear(w, r, tracking.Offer) // the next click counts again
 	}
 	fmt.Fprintf(w, "Thank you! Your order has the number %d.\n", id)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/capture"
+	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
 // config is what a shop is made of.
@@ -36,6 +37,7 @@ func newShop(c config) (*shop, error) {
 		Domain:    c.domain,
 		CleanURL:  true, // no ids in bookmarks
 		OnCapture: s.clicked,
+		Enqueued:  outbox.Enqueued(c.store.queue),
 		Logger:    c.logger,
 		Now:       c.store.now,
 	}

@@ -115,17 +115,16 @@ func query[T any](ctx context.Context, s *store, scan func(*sql.Rows) (T, error)
 	return all, rows.Err()
 }
 
-// firstLive is what a user's purchase counts for: the row's tracking while it
-// lives, then the cookie's. So a second click replaces a stale one.
+// firstNew is the click that the user's next purchase confirms: the row's, then the
+// cookie's. Clicks that are expired or in the queue are passed over.
 //
-// With the clock of time.Now it is sparkloop.FirstLive(row, cookie) and no more.
-// Here a test may have moved the shop's clock, so what is over by that one is
-// taken out before.
-func (s *store) firstLive(row, cookie sparkloop.Tracking) sparkloop.Tracking {
+// With the clock of time.Now it is outbox.FirstNew and no more. Here a test may
+// have moved the shop's clock.
+func (s *store) firstNew(ctx context.Context, row, cookie sparkloop.Tracking) (sparkloop.Tracking, error) {
 	if expires := row.ExpiresAt(); !expires.IsZero() && !s.now().Before(expires) {
 		row = sparkloop.Tracking{}
 	}
-	return sparkloop.FirstLive(row, cookie) // capture drops by the same clock
+	return outbox.FirstNew(ctx, s.queue, row, cookie) // capture drops by the same clock
 }
 
 // signUp adds the user with the cookie's tracking in one transaction, or signs
@@ -161,7 +160,7 @@ func (s *store) liveTracking(ctx context.Context, tx *sql.Tx, email string, cook
 	} else if err != nil {
 		return row, err
 	}
-	return s.firstLive(row, cookie), nil
+	return s.firstNew(ctx, row, cookie)
 }
 
 // session is the email of who has the session.

@@ -129,13 +129,13 @@ func newSite(ctx context.Context, getenv func(string) string, base, file string,
 	if err != nil {
 		return nil, nil, err
 	}
-	keep, err := capture.New(capture.Options{})
-	if err != nil {
-		return nil, nil, err
-	}
 	queue, err := sqliteoutbox.Open(ctx, file, client, outbox.Options{Logger: log})
 	if err != nil {
 		return nil, nil, err
+	}
+	keep, err := capture.New(capture.Options{Enqueued: outbox.Enqueued(queue)})
+	if err != nil {
+		return nil, nil, errors.Join(err, queue.Close(ctx))
 	}
 	rows := newMemory()
 	hook, err := newEndpoint(secret, on, queue, rows, log)

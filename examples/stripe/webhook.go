@@ -136,5 +136,6 @@ func (e *endpoint) find(ctx context.Context, s sale) (found sparkloop.Tracking, 
 			unreadable = err
 		}
 	}
-	return sparkloop.FirstLive(row, kept), unreadable, nil
+	found, err = outbox.FirstNew(ctx, e.queue, row, kept) // not the click of an earlier sale
+	return found, unreadable, err
 }
