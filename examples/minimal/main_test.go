@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -63,17 +64,20 @@ type spy struct {
 }
 
 func (s *spy) Enqueue(_ context.Context, t sparkloop.Tracking) error {
-	s.enqueued = append(s.enqueued, t)
+	if !t.IsZero() {
+		s.enqueued = append(s.enqueued, t)
+	}
 	return s.err
 }
 
-func (s *spy) Lookup(context.Context, sparkloop.Tracking) (outbox.Entry, bool, error) {
-	return outbox.Entry{}, false, s.err
+func (s *spy) Lookup(_ context.Context, t sparkloop.Tracking) (outbox.Entry, bool, error) {
+	known := slices.ContainsFunc(s.enqueued, func(other sparkloop.Tracking) bool { return other.Key() == t.Key() })
+	return outbox.Entry{}, known, s.err
 }
 
 func buy(t *testing.T, queue outbox.Queue, cookie string) http.Header {
 	t.Helper()
-	r := httptest.NewRequest(http.MethodPost, "/buy", nil)
+	r := httptest.NewRequest(http.MethodPost, "https://shop.example/buy", nil)
 	r.Header.Set("Cookie", cookie)
 	w := httptest.NewRecorder()
 	site(queue, newCapture(t)).ServeHTTP(w, r)
@@ -86,9 +90,7 @@ func TestOtherVisitors(t *testing.T) {
 	for _, cookie := range []string{"", "sparkloop_t=broken", "sparkloop_t=v1.../..s.1"} {
 		assert.Empty(t, buy(t, &queue, cookie))
 	}
-	for _, tracking := range queue.enqueued {
-		assert.Zero(t, tracking, "nothing to do for the queue")
-	}
+	assert.Empty(t, queue.enqueued)
 }
 
 func TestWhatIsNotStoredIsKept(t *testing.T) {
@@ -98,4 +100,17 @@ func TestWhatIsNotStoredIsKept(t *testing.T) {
 	header := buy(t, &queue, "sparkloop_t="+tracking.Encode())
 	assert.Len(t, queue.enqueued, 1)
 	assert.Empty(t, header["Set-Cookie"])
+}
+
+// The first purchase left its click in the cookie, because the page was closed
+// before the answer arrived.
+func TestAClickThatWasConfirmedHidesNoSale(t *testing.T) {
+	t.Parallel()
+	spent := sparkloop.Tracking{Offer: "offer_1", Submission: "submission_1", CapturedAt: time.Now()}
+	next := sparkloop.Tracking{Offer: "offer_2", Submission: "submission_2", CapturedAt: time.Now().Add(-time.Hour)}
+	queue := spy{enqueued: []sparkloop.Tracking{spent}}
+	cookie := "sparkloop_t=" + spent.Encode() + "~" + next.Encode()
+	assert.NotEmpty(t, buy(t, &queue, cookie)["Set-Cookie"])
+	require.Len(t, queue.enqueued, 2)
+	assert.Equal(t, next.Key(), queue.enqueued[1].Key())
 }

@@ -45,7 +45,7 @@ func newShop(t *testing.T) *shop {
 }
 
 func buy(shop *shop, tracking sparkloop.Tracking) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, "/buy", nil)
+	r := httptest.NewRequest(http.MethodPost, "https://shop.example/buy", nil)
 	r.AddCookie(&http.Cookie{Name: "sparkloop_t", Value: tracking.Encode()})
 	w := httptest.NewRecorder()
 	shop.handler().ServeHTTP(w, r)
@@ -119,7 +119,7 @@ func TestASecondSaleIsNotHidden(t *testing.T) {
 	second := first
 	second.Offer, second.Submission = "offer_2", "second"
 	require.NoError(t, p.queue.Enqueue(t.Context(), first))
-	r := httptest.NewRequest(http.MethodPost, "/buy", nil)
+	r := httptest.NewRequest(http.MethodPost, "https://shop.example/buy", nil)
 	r.AddCookie(&http.Cookie{Name: "sparkloop_t", Value: first.Encode() + "~" + second.Encode()})
 	shop.handler().ServeHTTP(httptest.NewRecorder(), r)
 	all, err := shop.trackings(t.Context(), time.Time{})

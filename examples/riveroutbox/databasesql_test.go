@@ -30,7 +30,7 @@ func openForSQL(ctx context.Context, pool *pgxpool.Pool, client *sparkloop.Clien
 }
 
 func trackingsOf(ctx context.Context, db *sql.DB, since time.Time) (all []sparkloop.Tracking, err error) {
-	rows, err := db.QueryContext(ctx, `SELECT tracking FROM orders WHERE tracking IS NOT NULL AND paid_at >= $1`, since)
+	rows, err := db.QueryContext(ctx, `SELECT tracking FROM orders WHERE paid_at >= $1 AND refunded_at IS NULL AND tracking IS NOT NULL`, since)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func placeBySQL(ctx context.Context, db *sql.DB, queue *riveroutbox.Outbox, trac
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
-	if _, err := tx.ExecContext(ctx, `INSERT INTO orders (tracking) VALUES ($1)`, tracking); err != nil {
+	if _, err := tx.ExecContext(ctx, `INSERT INTO orders (tracking, paid_at) VALUES ($1, now())`, tracking); err != nil {
 		return err
 	}
 	if err := queue.EnqueueSQL(ctx, tx, tracking); err != nil {
@@ -64,12 +64,15 @@ func placeBySQL(ctx context.Context, db *sql.DB, queue *riveroutbox.Outbox, trac
 func TestDatabaseSQL(t *testing.T) {
 	t.Parallel()
 	pool, _ := newPool(t)
-	_, err := pool.Exec(t.Context(), `CREATE TABLE orders (tracking text, paid_at timestamptz NOT NULL DEFAULT now())`)
+	_, err := pool.Exec(t.Context(), `CREATE TABLE orders (tracking text, paid_at timestamptz, refunded_at timestamptz)`)
 	require.NoError(t, err)
 	api := sparklooptest.NewServer(t)
 	_, enqueued := api.Click("", "")
 	_, missed := api.Click("", "") // its handler forgot
-	_, err = pool.Exec(t.Context(), `INSERT INTO orders (tracking) VALUES ($1), (NULL)`, missed)
+	_, unpaid := api.Click("", "")
+	_, refunded := api.Click("", "")
+	_, err = pool.Exec(t.Context(), `INSERT INTO orders VALUES ($1, now(), NULL), (NULL, now(), NULL), ($2, NULL, NULL), ($3, now(), now())`,
+		missed, unpaid, refunded)
 	require.NoError(t, err)
 
 	db, queue, err := openForSQL(t.Context(), pool, api.Client(), outbox.Options{Logger: slog.New(slog.DiscardHandler)})
@@ -82,6 +85,6 @@ func TestDatabaseSQL(t *testing.T) {
 	require.NoError(t, queue.Close(ctx))
 	stats, err := queue.Stats(ctx)
 	require.NoError(t, err)
-	require.Equal(t, 1, stats.Swept)
+	require.Equal(t, 1, stats.Swept, "not the unpaid one, and not the refunded one")
 	require.NoError(t, db.Close())
 }

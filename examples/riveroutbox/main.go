@@ -1,26 +1,23 @@
-// Command riveroutbox is a shop on PostgreSQL in two kinds of process, each of
-// which may run many times: one for the web, which only enqueues, and one that
-// delivers.
+// Command riveroutbox is a shop on PostgreSQL with two kinds of process: web
+// processes only enqueue, and workers deliver. Each may run many times.
 //
 //	go run ./examples/riveroutbox
 //
-// tells a story against a fake SparkLoop: it starts both from this binary, has
-// an order committed and one rolled back, kills the worker and starts it again.
-// The database is DATABASE_URL's, in which it makes the schemas example_shop and
-// example_outbox and drops them at the end; without it, a PostgreSQL of its
-// own, if one is installed. The two by themselves, with SparkLoop's real API:
+// The part to copy is shop.go: the purchase stores the order and its conversion
+// in one transaction, and Source reads the trackings of paid orders. main.go opens
+// the queue for each kind of process. databasesql_test.go shows the same for
+// database/sql, GORM, sqlx, ent and bun.
+//
+// Without arguments, story.go plays a purchase, a rollback and a killed worker
+// against a fake SparkLoop, with both processes started from this binary. It uses
+// the database of DATABASE_URL, where it creates the schemas example_shop and
+// example_outbox and drops them at the end. Without DATABASE_URL it starts a
+// private PostgreSQL, if one is installed. The processes by themselves, with
+// SparkLoop's real API:
 //
 //	export DATABASE_URL=... SPARKLOOP_API_KEY=...
 //	go run ./examples/riveroutbox web
 //	go run ./examples/riveroutbox worker
-//
-// Where to look:
-//
-//	web.go       the purchase: order and conversion in one transaction
-//	worker.go    the process that delivers, and heals by Source
-//	orders.go    the order's row has the tracking
-//
-// databasesql_test.go has the same for database/sql, and what stands on it.
 package main
 
 import (
@@ -29,36 +26,39 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"os"
-	"os/signal"
-	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/capture"
+	"github.com/sparkloop-go/sparkloop/examples/internal/story"
+	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/riveroutbox"
 )
 
-// The schemas. An application leaves riveroutbox's at its default, "sparkloop";
-// this example may run beside it.
+// The schemas. An application keeps riveroutbox's default, "sparkloop". This
+// example may run in the same database.
 const (
 	shopSchema   = "example_shop"
 	outboxSchema = "example_outbox"
 )
 
+// closeMax bounds the shutdown of a process.
+const closeMax = 25 * time.Second
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
-	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "riveroutbox:", err)
-		os.Exit(1)
-	}
+	story.Main("riveroutbox", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout) })
 }
 
 func run(ctx context.Context, args []string, getenv func(string) string, in io.Reader, out io.Writer) error {
 	flags := flag.NewFlagSet("riveroutbox", flag.ContinueOnError)
 	flags.SetOutput(out)
 	addr := flags.String("addr", "127.0.0.1:8080", "`host:port` of the web process")
-	child := flags.Bool("child", false, "end when standard input does: with the process that started this one")
+	child := flags.Bool("child", false, "end when standard input ends, with the process that started this one")
 	flags.Usage = func() {
 		fmt.Fprint(out, "usage: riveroutbox [flags] [web | worker]\n")
 		flags.PrintDefaults()
@@ -77,9 +77,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, in io.R
 	case role == "":
 		return tellStory(ctx, getenv("DATABASE_URL"), out)
 	case role != "web" && role != "worker" || flags.NArg() > 1:
-		return fmt.Errorf("what is %q? It is web or worker, or nothing for the story", flags.Args())
+		return fmt.Errorf("unknown arguments %q: expected web, worker, or nothing for the story", flags.Args())
 	case getenv("DATABASE_URL") == "":
-		return errors.New("DATABASE_URL is not set, such as postgres://shop@db.example.com/shop?pool_max_conns=8")
+		return errors.New("DATABASE_URL is not set; for example postgres://shop@db.example.com/shop?pool_max_conns=8")
 	}
 	if *child {
 		var end context.CancelFunc
@@ -89,7 +89,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, in io.R
 			end()
 		}()
 	}
-	client, err := connect(getenv("SPARKLOOP_API_KEY"), getenv("SPARKLOOP_BASE_URL"))
+	client, err := story.Connect(getenv)
 	if err != nil {
 		return err
 	}
@@ -97,20 +97,52 @@ func run(ctx context.Context, args []string, getenv func(string) string, in io.R
 	if err != nil {
 		return err
 	}
-	defer pool.Close() // last
-	if err := makeOrders(ctx, pool); err != nil {
+	defer pool.Close() // last: the queue uses it
+	if _, err := pool.Exec(ctx, ordersSchema); err != nil {
 		return err
 	}
+	o := outbox.Options{Logger: slog.New(slog.NewTextHandler(out, nil))}
 	if role == "worker" {
-		return work(ctx, pool, client, out)
+		return work(ctx, pool, client, o, out)
 	}
-	return serve(ctx, pool, client, *addr, out)
+	return serve(ctx, pool, client, o, *addr, out)
 }
 
-func connect(key, base string) (*sparkloop.Client, error) {
-	var opts []sparkloop.Option
-	if base != "" {
-		opts = append(opts, sparkloop.WithBaseURL(base))
+// work delivers until ctx ends. Any number of processes may do so: they share
+// the work and one rate limit.
+func work(ctx context.Context, pool *pgxpool.Pool, client *sparkloop.Client, o outbox.Options, out io.Writer) error {
+	o.Source = trackings(pool)
+	queue, err := riveroutbox.Open(ctx, pool, client, riveroutbox.Options{Options: o, Schema: outboxSchema})
+	if err != nil {
+		return err
 	}
-	return sparkloop.New(key, opts...)
+	fmt.Fprintln(out, "delivering")
+	<-ctx.Done()
+	return end(ctx, queue)
+}
+
+// serve serves the shop until ctx ends. It delivers nothing.
+func serve(ctx context.Context, pool *pgxpool.Pool, client *sparkloop.Client, o outbox.Options, addr string, out io.Writer) error {
+	o.Workers = -1
+	queue, err := riveroutbox.Open(ctx, pool, client, riveroutbox.Options{Options: o, Schema: outboxSchema})
+	if err != nil {
+		return err
+	}
+	keep, err := capture.New(capture.Options{Enqueued: outbox.Enqueued(queue)})
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "http://%s/\n", listener.Addr())
+	err = story.Serve(ctx, listener, (&shop{pool, queue, keep, o.Logger}).handler())
+	return errors.Join(err, end(ctx, queue))
+}
+
+func end(ctx context.Context, queue outbox.Queue) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeMax)
+	defer cancel()
+	return queue.Close(ctx)
 }

@@ -47,9 +47,9 @@ func TestTheStory(t *testing.T) {
 	rest := out.String()
 	for _, want := range []string{
 		`web     process \d+, http://127\.0\.0\.1:\d+/`, `worker  process \d+`,
-		`2\. A reader buys`, `200 OK: Thank you! Your order has the number 1\.`, `✓ confirmed: Conversion tracked successfully`,
+		`2\. A reader buys`, `200 OK: Thank you! Your order has the number 1\.`, `✓ Confirmed: Conversion tracked successfully`,
 		`3\. A card is declined`, `402 Payment Required: Your card was declined\.`, `the conversion is in the queue: false`,
-		`4\. The worker is killed`, `number 3\.`, `number 4\.`, `number 5\.`, `3 pending`, `worker  process \d+ starts`, `(?:.*✓ confirmed.*\n){3}`,
+		`4\. The worker is killed`, `number 3\.`, `number 4\.`, `number 5\.`, `3 pending`, `worker  process \d+ starts`, `(?:.*✓ Confirmed.*\n){3}`,
 		`pending 0, confirmed 4, dead 0, expired 0, swept 0`,
 	} {
 		at := regexp.MustCompile(want).FindStringIndex(rest)
@@ -64,10 +64,10 @@ func TestTheStory(t *testing.T) {
 func TestAStoryInADatabaseThatIsInUse(t *testing.T) {
 	t.Parallel()
 	pool, url := newPool(t)
-	require.NoError(t, makeOrders(t.Context(), pool))
+	makeOrders(t, pool)
 	err := run(t.Context(), nil, env(map[string]string{"DATABASE_URL": url}), nil, &bytes.Buffer{})
-	require.ErrorContains(t, err, "Drop both if they are of no use")
-	require.NoError(t, makeOrders(t.Context(), pool), "safe to repeat")
+	require.ErrorContains(t, err, "Drop both if you do not need them")
+	makeOrders(t, pool) // safe to repeat
 }
 
 func TestAProcessThatDoesNotStart(t *testing.T) {
@@ -108,9 +108,9 @@ func TestWrongUsage(t *testing.T) {
 	_, err = try(nil, "-x")
 	require.ErrorContains(t, err, "-x")
 	_, err = try(nil, "wrong")
-	require.ErrorContains(t, err, `what is ["wrong"]?`)
+	require.ErrorContains(t, err, `unknown arguments ["wrong"]`)
 	_, err = try(nil, "web", "worker")
-	require.ErrorContains(t, err, `It is web or worker`)
+	require.ErrorContains(t, err, `expected web, worker`)
 	_, err = try(nil, "web")
 	require.ErrorContains(t, err, "DATABASE_URL is not set")
 	_, err = try(map[string]string{"DATABASE_URL": "postgres://127.0.0.1:1/x"}, "web")

@@ -55,7 +55,7 @@ func TestARoleThatMayNotCreateTables(t *testing.T) {
 	script := riveroutbox.MigrationSQL("")
 	run(script)
 	_, err = openRestricted(t.Context(), pool, api.Client())
-	require.ErrorContains(t, err, "lacks a right")
+	require.ErrorContains(t, err, "lacks rights")
 	// The rights stand at the end, commented out.
 	_, rights, _ := strings.Cut(strings.ReplaceAll(script, "your_role", role), "-- What the role")
 	_, rights, _ = strings.Cut(rights, "\n")

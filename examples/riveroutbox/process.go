@@ -10,16 +10,16 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"time"
 )
 
-// process is another process of this program. It ends with this one, however
-// that ends.
+// process is another process of this program. It ends when this one ends or is
+// killed.
 type process struct {
 	cmd   *exec.Cmd
 	stdin io.Closer // closed, it asks the process to end
 	said  string    // its first line
 	rest  sync.WaitGroup
+	dead  bool // it was killed
 }
 
 // startProcess starts one and waits for the first line that it prints.
@@ -59,37 +59,23 @@ func startProcess(ctx context.Context, env []string, args ...string) (*process, 
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// kill is kill -9: the process does nothing any more.
+// kill is kill -9.
 func (p *process) kill() error {
 	if err := p.cmd.Process.Kill(); err != nil {
 		return err
 	}
+	p.dead = true
 	p.rest.Wait()
 	p.cmd.Wait() //nolint:errcheck // it was killed
 	return nil
 }
 
-// end asks the process to end, and waits until it has.
+// end asks the process to end, and waits until it has ended.
 func (p *process) end() error {
+	if p.dead {
+		return nil
+	}
 	p.stdin.Close()
 	p.rest.Wait()
 	return p.cmd.Wait()
-}
-
-// poll asks every few milliseconds, for a minute at most.
-func poll(ctx context.Context, done func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if ok, err := done(); ok || err != nil {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }

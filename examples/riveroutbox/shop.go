@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"time"
 
@@ -19,7 +17,21 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox/riveroutbox"
 )
 
-// shop is what buyers see. Its process delivers nothing.
+// ordersSchema stores the tracking in the order's row. It is NULL for a buyer
+// who did not come through SparkLoop. The lock is for processes that start at the
+// same time.
+const ordersSchema = `
+SELECT pg_advisory_xact_lock(7263548190);
+CREATE SCHEMA IF NOT EXISTS ` + shopSchema + `;
+CREATE TABLE IF NOT EXISTS ` + shopSchema + `.orders (
+	id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	tracking    text,
+	paid_at     timestamptz,
+	refunded_at timestamptz
+);
+CREATE INDEX IF NOT EXISTS orders_paid_at ON ` + shopSchema + `.orders (paid_at)`
+
+// shop is what buyers see.
 type shop struct {
 	pool    *pgxpool.Pool
 	queue   *riveroutbox.Outbox
@@ -27,41 +39,7 @@ type shop struct {
 	log     *slog.Logger
 }
 
-// closeMax bounds the shutdown of a process.
-const closeMax = 25 * time.Second
-
-// serve serves the shop until ctx ends.
-func serve(ctx context.Context, pool *pgxpool.Pool, client *sparkloop.Client, addr string, out io.Writer) error {
-	log := slog.New(slog.NewTextHandler(out, nil))
-	queue, err := riveroutbox.Open(ctx, pool, client, riveroutbox.Options{
-		Options: outbox.Options{Workers: -1, Logger: log}, // another process delivers
-		Schema:  outboxSchema,
-	})
-	if err != nil {
-		return err
-	}
-	keep, err := capture.New(capture.Options{Enqueued: outbox.Enqueued(queue)})
-	if err != nil {
-		return err
-	}
-	listener, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
-	}
-	s := &shop{pool, queue, keep, log}
-	server := &http.Server{Handler: s.handler(), ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
-	fmt.Fprintf(out, "http://%s/\n", listener.Addr())
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	select {
-	case err = <-failed:
-	case <-ctx.Done():
-	}
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeMax)
-	defer cancel()
-	return errors.Join(err, server.Shutdown(end), queue.Close(end)) // and then the pool
-}
-
+// handler puts capture around every page: an offer may link to any of them.
 func (s *shop) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "Welcome!") })
@@ -71,9 +49,10 @@ func (s *shop) handler() http.Handler {
 
 func (s *shop) buy(w http.ResponseWriter, r *http.Request) {
 	ctx := context.WithoutCancel(r.Context()) // also if the buyer closes the page
+	// A shop with accounts passes the user's tracking first.
 	tracking, err := outbox.FirstNew(ctx, s.queue, capture.All(ctx)...)
 	if err != nil {
-		s.log.ErrorContext(ctx, "tracking not looked up", "error", err) // it is usable
+		s.log.ErrorContext(ctx, "look into the queue", "error", err) // tracking is then the first live one
 	}
 	id, err := s.place(ctx, r.FormValue("card"), tracking)
 	switch {
@@ -85,20 +64,19 @@ func (s *shop) buy(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Something went wrong here. Please try again.", http.StatusInternalServerError)
 		return
 	}
-	if !tracking.IsZero() {
-		s.capture.Clear(w, r, tracking.Offer) // the next click counts again
-	}
+	s.capture.Clear(w, r, tracking.Offer) // the next click counts again
 	fmt.Fprintf(w, "Thank you! Your order has the number %d.\n", id)
 }
 
 var errDeclined = errors.New("the card was declined")
 
-// place writes the order and its conversion in one transaction: there is never
-// one without the other. The savepoint saves the order if EnqueueTx fails all the
-// same; the conversion is then found by the worker's Source.
+// place stores the paid order and its conversion in one transaction. With a
+// savepoint, a failed EnqueueTx does not abort the order. The worker's Source
+// finds the conversion later.
 func (s *shop) place(ctx context.Context, card string, tracking sparkloop.Tracking) (id int64, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if id, err = insertOrder(ctx, tx, tracking); err != nil {
+		const insert = `INSERT INTO ` + shopSchema + `.orders (tracking, paid_at) VALUES ($1, now()) RETURNING id`
+		if err := tx.QueryRow(ctx, insert, tracking).Scan(&id); err != nil {
 			return err
 		}
 		err := pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
@@ -113,4 +91,17 @@ func (s *shop) place(ctx context.Context, card string, tracking sparkloop.Tracki
 		return nil
 	})
 	return id, err
+}
+
+// trackings returns the worker's Source: the trackings of the orders paid since
+// that time, without those that were refunded.
+func trackings(pool *pgxpool.Pool) func(context.Context, time.Time) ([]sparkloop.Tracking, error) {
+	return func(ctx context.Context, since time.Time) ([]sparkloop.Tracking, error) {
+		rows, err := pool.Query(ctx, `SELECT tracking FROM `+shopSchema+`.orders
+			WHERE tracking IS NOT NULL AND paid_at >= $1 AND refunded_at IS NULL`, since)
+		if err != nil {
+			return nil, err
+		}
+		return pgx.CollectRows(rows, pgx.RowTo[sparkloop.Tracking])
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -23,7 +24,7 @@ import (
 func newShop(t *testing.T) (s *shop, url string) {
 	t.Helper()
 	pool, url := newPool(t)
-	require.NoError(t, makeOrders(t.Context(), pool))
+	makeOrders(t, pool)
 	quiet := slog.New(slog.DiscardHandler)
 	queue, err := riveroutbox.Open(t.Context(), pool, sparklooptest.NewServer(t).Client(), riveroutbox.Options{
 		Options: outbox.Options{Workers: -1, Logger: quiet},
@@ -31,9 +32,15 @@ func newShop(t *testing.T) (s *shop, url string) {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, queue.Close(context.Background())) })
-	keep, err := capture.New(capture.Options{})
+	keep, err := capture.New(capture.Options{Enqueued: outbox.Enqueued(queue)})
 	require.NoError(t, err)
 	return &shop{pool, queue, keep, quiet}, url
+}
+
+func makeOrders(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	_, err := pool.Exec(t.Context(), ordersSchema)
+	require.NoError(t, err)
 }
 
 func tracked(submission string) sparkloop.Tracking {
@@ -42,7 +49,7 @@ func tracked(submission string) sparkloop.Tracking {
 
 func buy(t *testing.T, s *shop, tracking sparkloop.Tracking, card string) int {
 	t.Helper()
-	r := httptest.NewRequest(http.MethodPost, "/buy", strings.NewReader("card="+card))
+	r := httptest.NewRequest(http.MethodPost, "https://shop.example/buy", strings.NewReader("card="+card))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.AddCookie(&http.Cookie{Name: "sparkloop_t", Value: tracking.Encode()})
 	w := httptest.NewRecorder()
@@ -78,4 +85,36 @@ func TestTheSavepointSavesTheOrderAndSourceTheConversion(t *testing.T) {
 	stats, err := s.queue.Stats(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, 1, stats.Swept)
+}
+
+func TestSourceGoesByTheTimeOfPayment(t *testing.T) {
+	t.Parallel()
+	s, _ := newShop(t)
+	now := time.Now()
+	for submission, times := range map[string][2]any{
+		"paid":           {now, nil},
+		"paid_last_week": {now.AddDate(0, 0, -7), nil},
+		"unpaid":         {nil, nil},
+		"refunded":       {now, now},
+	} {
+		_, err := s.pool.Exec(t.Context(), `INSERT INTO `+shopSchema+`.orders (tracking, paid_at, refunded_at) VALUES ($1, $2, $3)`,
+			tracked(submission), times[0], times[1])
+		require.NoError(t, err)
+	}
+	require.Equal(t, http.StatusOK, buy(t, s, sparkloop.Tracking{}, "good"))
+	since := func(at time.Time) (submissions []string) {
+		all, err := trackings(s.pool)(t.Context(), at)
+		require.NoError(t, err)
+		for _, tracking := range all {
+			submissions = append(submissions, tracking.Submission)
+		}
+		return submissions
+	}
+	assert.Equal(t, []string{"paid"}, since(now.Add(-time.Hour)))
+	assert.ElementsMatch(t, []string{"paid", "paid_last_week"}, since(now.AddDate(0, 0, -45)))
+
+	// An order of last week is paid today.
+	_, err := s.pool.Exec(t.Context(), `UPDATE `+shopSchema+`.orders SET paid_at = now() WHERE paid_at IS NULL`)
+	require.NoError(t, err)
+	assert.ElementsMatch(t, []string{"paid", "unpaid"}, since(now.Add(-time.Hour)))
 }
