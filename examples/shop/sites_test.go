@@ -19,6 +19,7 @@ const (
 	appHost    = "app.shop.example.test"
 	letterHost = "letter.example.org"
 	clickHost  = "click.example.net"
+	suffixHost = "shop.github.io" // github.io is a public suffix
 )
 
 // sites is a stage on the web, https on one port of loopback: the shop, a
@@ -64,6 +65,9 @@ func (s *sites) serve(w http.ResponseWriter, r *http.Request) {
 		redirect, t := s.api.Click(r.FormValue("offer"), s.url(shopHost, "/?utm_source=letter"))
 		s.clicked <- t
 		http.Redirect(w, r, redirect, http.StatusFound)
+	case suffixHost:
+		http.SetCookie(w, &http.Cookie{Name: "of-the-suffix", Value: "1", Domain: "github.io", Secure: true})
+		http.SetCookie(w, &http.Cookie{Name: "of-the-host", Value: "1", Secure: true})
 	case letterHost:
 		s.mu.Lock()
 		defer s.mu.Unlock()

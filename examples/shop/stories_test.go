@@ -3,6 +3,9 @@ package main
 import (
 	"encoding/hex"
 	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,7 +45,94 @@ func purchaseDaysLater(t *testing.T, b *browser.Browser) {
 	tab.Click("main .button")
 	tab.buy()
 	s.confirmed(tracking)
-	assert.Empty(t, tab.Kept(tab.At()), "the cookie has let go of it")
+	tab.Keeps(tab.At()) // the cookie has only a mark that the click is used
+}
+
+// The landing URL of a purchase stays in bookmarks, tabs and the history.
+func oldURLAgain(t *testing.T, b *browser.Browser) {
+	s, tab := newSites(t), tab{b.Tab(t)}
+	old, first := s.api.Click("", s.url(shopHost, "/"))
+	tab.Open(old)
+	tab.Click("main .button")
+	tab.signUp(reader)
+	tab.buy()
+	s.confirmed(first)
+	tab.Open(old)
+	tab.Keeps(tab.At()) // the used click does not come back
+
+	second := s.read(tab, "")
+	tab.Open(old)
+	tab.Keeps(tab.At(), second)
+	tab.Click("main .button")
+	tab.buy()
+	s.confirmed(second)
+}
+
+// A payment's callback confirms, and the buyer never comes back: nobody clears the
+// cookie.
+func cookieStays(t *testing.T, b *browser.Browser) {
+	s, tab := newSites(t), tab{b.Tab(t)}
+	first := s.read(tab, "")
+	tab.Open(s.url(shopHost, "/signup"))
+	tab.signUp(reader)
+	bank := s.visitor()
+	pay := func(id string) {
+		form := url.Values{"payment": {id}, "email": {reader}, "signature": {hex.EncodeToString(sign(testSecret, id, reader))}}
+		require.Equal(t, http.StatusOK, bank.post("/payment", form))
+	}
+	pay("pay-1")
+	s.confirmed(first)
+	tab.Keeps(s.url(shopHost, "/"), first)
+
+	second := s.read(tab, "")
+	tab.Keeps(tab.At(), second)
+	tab.Click("main .button")
+	tab.buy()
+	s.confirmed(second)
+}
+
+// SparkLoop's script, which was there first, has the first click in its cookie.
+// Both must confirm the same one. Its cookie stays, and the next click counts.
+func scriptBeside(t *testing.T, b *browser.Browser) {
+	s, tab := newSites(t), tab{b.Tab(t)}
+	_, first := s.api.Click("", "")
+	tab.Open(s.url(shopHost, "/"))
+	tab.Eval(`document.cookie = "sl_submission_` + first.Offer + "=" + first.Submission + `; domain=example.test; path=/; max-age=2592000; SameSite=Lax"`)
+	second := s.read(tab, "")
+	tab.Keeps(tab.At(), first)
+	tab.Open(s.url(shopHost, "/signup"))
+	tab.signUp(reader)
+	tab.buy()
+	s.confirmed(first)
+	assert.False(t, s.api.Confirmed(second))
+
+	third := s.read(tab, "")
+	tab.Click("main .button")
+	tab.buy()
+	s.confirmed(third)
+	assert.False(t, s.api.Confirmed(second))
+}
+
+// refused tries what browsers refuse, and finds the reason in the log.
+func refused(t *testing.T, b *browser.Browser) {
+	s, tab := newSites(t, func(c *config) { c.domain = "another.example.test" }), tab{b.Tab(t)}
+	s.read(tab, "")
+	tab.Keeps(tab.At())
+	assert.Contains(t, s.log.String(), "browsers refuse the cookie")
+
+	s = newSites(t)
+	plain := strings.Replace(s.http.URL, "127.0.0.1", shopHost, 1)
+	landing, _ := s.api.Click("", plain+"/")
+	tab.Open(landing)
+	tab.Keeps(plain)
+	assert.Contains(t, s.log.String(), "browsers refuse the cookie")
+
+	// A public suffix is an error at start, and the browser agrees.
+	_, err := newShop(config{store: s.shop.store, domain: "github.io"})
+	require.ErrorContains(t, err, "Domain")
+	tab.Open(s.url(suffixHost, "/"))
+	assert.Len(t, tab.Cookies(tab.At()), 1)
+	assert.Contains(t, tab.Cookies(tab.At()), "of-the-host")
 }
 
 func secondClickAfter45Days(t *testing.T, b *browser.Browser) {
