@@ -2,6 +2,7 @@ package sparkloop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -62,7 +63,7 @@ func (s *ConversionsService) Confirm(ctx context.Context, t Tracking) (*Confirma
 	switch {
 	case failed == nil:
 		return &Confirmation{Message: s.caller.key.Clean(body.Message.First())}, nil
-	case failed.kind == errAlreadyConfirmed:
+	case errors.Is(failed, errAlreadyConfirmed):
 		return &Confirmation{Message: failed.Message, AlreadyConfirmed: true}, nil
 	}
 	return nil, failed

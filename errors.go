@@ -141,9 +141,9 @@ func (e *Error) name() string {
 	if e == nil {
 		return ""
 	}
-	switch e.kind {
-	case nil:
-	case errAlreadyConfirmed:
+	switch {
+	case e.kind == nil:
+	case errors.Is(e.kind, errAlreadyConfirmed):
 		return ""
 	default:
 		return strings.ReplaceAll(strings.Replace(e.kind.Error(), "not an ", "not_", 1), " ", "_")

@@ -113,8 +113,7 @@ func ExampleError_rateLimited() {
 	api.Fail(sparklooptest.Status(429, `{"error":"Too many requests"}`, "Retry-After", "20"), 1)
 
 	_, err := client.Conversions.Confirm(context.Background(), tracking)
-	var failed *sparkloop.Error
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*sparkloop.Error](err); ok {
 		fmt.Println(failed.StatusCode, failed.Message)
 	}
 	fmt.Println(errors.Is(err, sparkloop.ErrRateLimited))

@@ -36,7 +36,7 @@ func (t *tracer) RoundTrip(r *http.Request) (*http.Response, error) {
 // operation and in each way to end.
 func TestTracerSeesCallsAndTheirRequests(t *testing.T) {
 	t.Parallel()
-	confirm := func(c *sparkloop.Client) { c.Conversions.Confirm(t.Context(), tracking) }
+	confirm := func(c *sparkloop.Client) { _, _ = c.Conversions.Confirm(t.Context(), tracking) }
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, tt := range map[string]struct {
@@ -49,14 +49,14 @@ func TestTracerSeesCallsAndTheirRequests(t *testing.T) {
 		"refused": {echo(404, `{"error":"Submission not found"}`), confirm, []string{"begin confirm", "request of confirm is confirm", "end submission_not_found"}},
 		"a retry": {echo(503, ``), confirm, []string{"begin confirm", "request of confirm is confirm", "request of confirm is confirm", "end 503"}},
 		"no way":  {fails(errors.New("reset")), confirm, []string{"begin confirm", "request of confirm is confirm", "request of confirm is confirm", "end no_answer"}},
-		"an offer": {echo(200, `{"offer":{"uuid":"offer_1"}}`), func(c *sparkloop.Client) { c.Offers.Get(t.Context(), "offer_1") },
+		"an offer": {echo(200, `{"offer":{"uuid":"offer_1"}}`), func(c *sparkloop.Client) { _, _ = c.Offers.Get(t.Context(), "offer_1") },
 			[]string{"begin get_offer", "request of get_offer is get_offer", "end "}},
-		"offers": {echo(200, `{"offers":[]}`), func(c *sparkloop.Client) { c.Offers.List(t.Context(), sparkloop.ListOffersParams{Page: 2}) },
+		"offers": {echo(200, `{"offers":[]}`), func(c *sparkloop.Client) { _, _ = c.Offers.List(t.Context(), sparkloop.ListOffersParams{Page: 2}) },
 			[]string{"begin list_offers", "request of list_offers is list_offers", "end "}},
-		"ended":    {echo(200, ``), func(c *sparkloop.Client) { c.Conversions.Confirm(ended, tracking) }, []string{"begin confirm", "end canceled"}},
-		"not sent": {echo(200, ``), func(c *sparkloop.Client) { c.Conversions.Confirm(t.Context(), sparkloop.Tracking{}) }, nil},
+		"ended":    {echo(200, ``), func(c *sparkloop.Client) { _, _ = c.Conversions.Confirm(ended, tracking) }, []string{"begin confirm", "end canceled"}},
+		"not sent": {echo(200, ``), func(c *sparkloop.Client) { _, _ = c.Conversions.Confirm(t.Context(), sparkloop.Tracking{}) }, nil},
 		"no context": {echo(200, ``), func(c *sparkloop.Client) {
-			c.Conversions.Confirm(nil, tracking) //nolint:staticcheck // a mistake that happens
+			_, _ = c.Conversions.Confirm(nil, tracking) //nolint:staticcheck // a mistake that happens
 		}, nil},
 	} {
 		tr := &tracer{roundTrip: tt.answer}

@@ -86,7 +86,7 @@ func requestIn(ctx context.Context) *http.Request {
 		return nil
 	}
 	if f, ok := v.Type().FieldByName("Request"); ok && len(f.Index) == 1 && f.IsExported() {
-		r, _ := v.FieldByIndex(f.Index).Interface().(*http.Request)
+		r, _ := reflect.TypeAssert[*http.Request](v.FieldByIndex(f.Index))
 		return r
 	}
 	return nil

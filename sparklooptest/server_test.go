@@ -477,7 +477,7 @@ func TestURLAfterClose(t *testing.T) {
 			if open {
 				assert.Equal(t, before, s.URL())
 			}
-			_, err := http.Get(s.URL()) //nolint:bodyclose // there is no answer
+			_, err := http.Get(s.URL())
 			require.Error(t, err)
 		})
 	}

@@ -329,10 +329,11 @@ func TestTurnsFollowTheDepartures(t *testing.T) {
 			assert.Equal(t, at, time.Since(start), "free at once")
 		}
 		var wg sync.WaitGroup
-		for _, at := range []time.Duration{71, 86, 122, 132, 147, 183, 193} {
+		for _, seconds := range []int{71, 86, 122, 132, 147, 183, 193} {
+			at := time.Duration(seconds) * time.Second
 			wg.Go(func() {
 				assert.NoError(t, l.Wait(t.Context()))
-				assert.Equal(t, at*time.Second, time.Since(start))
+				assert.Equal(t, at, time.Since(start))
 			})
 			synctest.Wait()
 		}

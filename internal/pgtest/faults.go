@@ -23,7 +23,7 @@ import (
 func (c *Cluster) Bouncer(tb testing.TB, url string, atLeast float64, settings ...string) string {
 	tb.Helper()
 	program := installed(tb, "pgbouncer", "/usr/sbin/pgbouncer")
-	said, err := exec.CommandContext(tb.Context(), program, "--version").Output()
+	said, err := exec.CommandContext(tb.Context(), program, "--version").Output() //nolint:gosec // an installed program
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -56,9 +56,9 @@ func (c *Cluster) Bouncer(tb testing.TB, url string, atLeast float64, settings .
 	})
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	for until := time.Now().Add(startTimeout); ; {
-		conn, err := net.Dial("tcp", address)
+		conn, err := new(net.Dialer).DialContext(tb.Context(), "tcp", address)
 		if err == nil {
-			conn.Close() //nolint:errcheck // it was only tried
+			conn.Close()
 			return strings.Replace(url, "127.0.0.1:"+strconv.Itoa(c.port), address, 1)
 		}
 		if time.Now().After(until) {
@@ -91,7 +91,7 @@ func (c *Cluster) SetClock(tb testing.TB, ahead time.Duration) {
 // Replica starts a hot standby of a cluster, which ends with the test.
 func (c *Cluster) Replica(tb testing.TB) *Cluster {
 	tb.Helper()
-	dir, err := os.MkdirTemp(tempDir(c.as), "pgtest-")
+	dir, err := os.MkdirTemp(tempDir(c.as), "pgtest-") //nolint:usetesting // the server's user must be able to read it
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -115,7 +115,7 @@ func TestWithout(t *testing.T) {
 	}
 }
 
-func TestForeignParametersAllocateNothing(t *testing.T) {
+func TestReadOfForeignParametersAllocatesNothing(t *testing.T) {
 	for _, in := range []string{"", "utm_source=newsletter&utm_medium=email&ref=home%20page", "bb=BB&submit=Subm&x=ubmission&b", "utm_campaign=Big%20Book%20Bundle"} {
 		assert.Zero(t, testing.AllocsPerRun(100, func() { query.Read(in, nil) }), in)
 	}

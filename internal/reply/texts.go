@@ -36,7 +36,8 @@ func (t *Texts) UnmarshalJSON(value []byte) error {
 		t.add("", s)
 	case len(value) <= longestList:
 		var v any
-		if json.Unmarshal(value, &v) != nil || empty(v) {
+		_ = json.Unmarshal(value, &v) // the decoder has checked it
+		if empty(v) {
 			return nil
 		}
 		t.collect("", v)

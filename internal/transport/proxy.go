@@ -47,7 +47,7 @@ func proxyRefusal(u *url.URL, err error) error {
 // every header of a plain request, and so the key.
 func proxyOfEnvironment(r *http.Request) (*url.URL, error) {
 	if r.URL.Scheme == "http" {
-		return nil, nil
+		return nil, nil //nolint:nilnil // no proxy and no error, as net/http has it
 	}
 	return http.ProxyFromEnvironment(r)
 }
@@ -89,7 +89,7 @@ func (d *direct) RoundTrip(r *http.Request) (*http.Response, error) {
 			proxy, err := own.Proxy(r)
 			environment, envErr := http.ProxyFromEnvironment(r)
 			if err != nil && envErr != nil || proxy != nil && environment != nil && *proxy == *environment {
-				return nil, nil
+				return nil, nil //nolint:nilerr,nilnil // the environment's proxy, or its error, does not matter
 			}
 			return proxy, err
 		}

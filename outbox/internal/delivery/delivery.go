@@ -137,7 +137,7 @@ func (p *Policy) Deliver(ctx context.Context, e outbox.Entry, probe *Probe) Verd
 // admit waits for a slot and lets the entry through, or returns the verdict on
 // an entry that is not sent now.
 func (p *Policy) admit(ctx context.Context, e outbox.Entry, probe *Probe) (leave pass, slot reserved, v *Verdict) {
-	back := func(wait time.Duration) (pass, reserved, *Verdict) {
+	back := func(wait time.Duration) (pass, reserved, *Verdict) { //nolint:unparam // the results of admit
 		v := p.giveBack(e, wait)
 		return pass{}, reserved{}, &v
 	}

@@ -103,8 +103,7 @@ func expires(e outbox.Entry) time.Time {
 // expired reports whether SparkLoop no longer accepts an entry's confirmation. A
 // queue's clock that is ahead of the Date of SparkLoop's answer expires nothing.
 func expired(e outbox.Entry, now time.Time, err error) bool {
-	var answered *sparkloop.Error
-	if errors.As(err, &answered) {
+	if answered, ok := errors.AsType[*sparkloop.Error](err); ok {
 		if date, err := http.ParseTime(answered.Header.Get("Date")); err == nil && date.Before(now) {
 			now = date
 		}
