@@ -10,15 +10,14 @@ import (
 type purchase struct {
 	user, email string
 	tracking    sparkloop.Tracking // zero if the user did not come through SparkLoop
-	// trialDays makes it a subscription that begins with a trial; with 0 it is
-	// a one-time purchase.
+	// trialDays is the trial of a subscription. 0 is a one-time purchase.
 	trialDays int64
 }
 
-// sessionParams is the Checkout Session for a purchase. The tracking goes on the
-// session and on what the session makes, because Stripe copies the metadata of
-// a Checkout Session to neither: the subscription's is the only one that an
-// invoice shows, and the payment intent's the one in the dashboard's payments.
+// sessionParams returns the Checkout Session for a purchase. It sets the tracking
+// on the session and on its subscription or payment intent, because Stripe does
+// not copy the metadata. An invoice shows the subscription's only, and the
+// dashboard the payment intent's.
 func sessionParams(p purchase, base string) *stripe.CheckoutSessionCreateParams {
 	metadata := p.tracking.Metadata() // nil without a tracking
 	price := &stripe.CheckoutSessionCreateLineItemPriceDataParams{
@@ -48,10 +47,10 @@ func sessionParams(p purchase, base string) *stripe.CheckoutSessionCreateParams 
 	return params
 }
 
-// reference is a user's id for client_reference_id, or nil if it cannot be one.
-// Stripe's pricing table and payment links drop what has other characters or
-// more than 200, without a word; then the webhook finds the user by the email,
-// or takes the metadata.
+// reference returns a user's ID for client_reference_id, or nil if Stripe would
+// drop it: payment links and the pricing table ignore IDs with other characters
+// or more than 200. The webhook then finds the user by the email, or uses the
+// metadata.
 func reference(user string) *string {
 	if user == "" || len(user) > 200 {
 		return nil

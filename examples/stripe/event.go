@@ -7,7 +7,7 @@ import (
 	"github.com/stripe/stripe-go/v85"
 )
 
-// rule says which event is the conversion; see the package comment.
+// rule decides which event is the conversion. See the package comment.
 type rule string
 
 const (
@@ -15,31 +15,30 @@ const (
 	onPayment  rule = "payment"
 )
 
-// sale is what an event says of an order.
+// sale is what an event tells about an order.
 type sale struct {
 	// order names the order's row: the Checkout Session, or the subscription
 	// that an invoice is for.
 	order string
-	// buyer is whose row to ask; zero asks none.
+	// buyer is the user whose row has the tracking; zero for none.
 	buyer buyer
-	// metadata is where Stripe may have the tracking, the best first.
+	// metadata may have the tracking. The first has precedence.
 	metadata []map[string]string
-	// converts says that this is the conversion. A sale that is still unpaid
-	// takes its tracking and waits.
+	// converts is true if this is the conversion. An unpaid sale only stores its
+	// tracking.
 	converts bool
 }
 
-// buyer is what Stripe knows of who has bought.
+// buyer is what Stripe tells about the buyer.
 type buyer struct {
 	reference string // the client_reference_id: the id in our users table
 	customer  string // Stripe's id
-	email     string // as typed at Checkout: good for a tracking, no proof of who it is
+	email     string // as typed at Checkout: it proves nothing, but is good enough for a tracking
 }
 
-// session is of a Checkout Session what is needed here, and the same in every
-// API version. The webhook speaks the version that its endpoint was made with,
-// stripe.CheckoutSession the one of its release: decoding an old event into the
-// new type may fail.
+// session has the fields of a Checkout Session that are the same in every API
+// version. An event has the version of its webhook endpoint, which may be older
+// than stripe.CheckoutSession: decoding into that type may fail.
 type session struct {
 	ID              string                              `json:"id"`
 	Mode            stripe.CheckoutSessionMode          `json:"mode"`
@@ -52,8 +51,8 @@ type session struct {
 	Metadata map[string]string `json:"metadata"`
 }
 
-// invoice is an invoice in both of its shapes: before the API version
-// 2025-03-31.basil its subscription stands at the top, since then under parent.
+// invoice has both shapes of an invoice: its subscription is at the top before the
+// API version 2025-03-31.basil, and under parent since then.
 type invoice struct {
 	AmountPaid          int64               `json:"amount_paid"`
 	Subscription        string              `json:"subscription"`
@@ -63,15 +62,14 @@ type invoice struct {
 	} `json:"parent"`
 }
 
-// subscriptionDetails has the subscription's metadata as they were when the
-// invoice was finalized.
+// subscriptionDetails has a copy of the subscription's metadata from the time when
+// the invoice was finalized.
 type subscriptionDetails struct {
 	Subscription string            `json:"subscription"`
 	Metadata     map[string]string `json:"metadata"`
 }
 
-// read reads an event. It is not ok if the event has nothing to do with a
-// conversion.
+// read reads an event. ok is false if the event is about no sale.
 func (on rule) read(e stripe.Event) (s sale, ok bool, err error) {
 	if e.Data == nil {
 		return sale{}, false, nil
@@ -93,8 +91,7 @@ func (on rule) read(e stripe.Event) (s sale, ok bool, err error) {
 	return s, ok, nil
 }
 
-// session reads a Checkout Session. paidLater says that the event is the news of
-// a payment that took days.
+// session reads a Checkout Session. paidLater is true for a payment that took days.
 func (on rule) session(s session, paidLater bool) (sale, bool) {
 	switch {
 	case s.Mode == stripe.CheckoutSessionModeSetup: // a card for later

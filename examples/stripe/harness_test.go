@@ -225,3 +225,10 @@ func invoiceEvent(kind, version, reason string, paid int, metadata sparkloop.Tra
 	return event(kind, version, fmt.Sprintf(`{"id":"in_1","object":"invoice","amount_due":%[1]d,"amount_paid":%[1]d,"billing_reason":%[2]q,
 		"customer":"cus_1","customer_email":"buyer@example.com","metadata":{},%[3]s,"status":"paid","total":%[1]d}`, paid, reason, details))
 }
+
+// signUp stores a user with a tracking.
+func (m *memory) signUp(email string, t sparkloop.Tracking) (id string) {
+	id, _ = m.user(email)
+	m.keep(id, t)
+	return id
+}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 var settings = map[string]string{"STRIPE_API_KEY": "test-key", "STRIPE_WEBHOOK_SECRET": testSecret, "SPARKLOOP_API_KEY": "test-key"}
@@ -27,13 +28,12 @@ func TestRunSaysWhatIsMissing(t *testing.T) {
 		args   []string
 		want   string
 	}{
-		{without("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "SPARKLOOP_API_KEY"), nil, "stripe: not set: STRIPE_API_KEY, STRIPE_WEBHOOK_SECRET, SPARKLOOP_API_KEY\n"},
-		{without("STRIPE_WEBHOOK_SECRET"), nil, "stripe: not set: STRIPE_WEBHOOK_SECRET\n"},
-		{without(), []string{"-confirm-on", "renewal", "-queue", filepath.Join(t.TempDir(), "sparkloop.db")}, "stripe: the conversion is on checkout or payment, not on \"renewal\"\n"},
+		{without("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "SPARKLOOP_API_KEY"), nil, "not set: STRIPE_API_KEY, STRIPE_WEBHOOK_SECRET, SPARKLOOP_API_KEY"},
+		{without("STRIPE_WEBHOOK_SECRET"), nil, "not set: STRIPE_WEBHOOK_SECRET"},
+		{without(), []string{"-confirm-on", "renewal", "-queue", filepath.Join(t.TempDir(), "sparkloop.db")}, `-confirm-on is "renewal": it must be checkout or payment`},
 	} {
 		var stderr bytes.Buffer
-		assert.Equal(t, 2, run(t.Context(), test.args, test.getenv, &stderr))
-		assert.Equal(t, test.want, stderr.String())
+		assert.EqualError(t, run(t.Context(), test.args, test.getenv, &stderr), test.want)
 	}
 }
 
@@ -56,11 +56,11 @@ func TestRunEndsWithTheContext(t *testing.T) {
 	getenv := func(name string) string { return settings[name] }
 	file := filepath.Join(t.TempDir(), "sparkloop.db")
 	stderr := &interrupted{press: cancel}
-	assert.Equal(t, 0, run(ctx, []string{"-addr", "127.0.0.1:0", "-queue", file}, getenv, stderr))
+	require.NoError(t, run(ctx, []string{"-addr", "127.0.0.1:0", "-queue", file}, getenv, stderr))
 	assert.Contains(t, stderr.String(), "/webhook")
 
-	assert.Equal(t, 1, run(t.Context(), []string{"-addr", "127.0.0.1:-1", "-queue", file}, getenv, stderr))
-	assert.Equal(t, 2, run(t.Context(), []string{"-queue", t.TempDir()}, getenv, stderr))
-	assert.Equal(t, 2, run(t.Context(), []string{"-nonsense"}, nil, stderr))
-	assert.Equal(t, 0, run(t.Context(), []string{"-help"}, nil, stderr))
+	require.ErrorContains(t, run(t.Context(), []string{"-addr", "127.0.0.1:-1", "-queue", file}, getenv, stderr), "invalid port")
+	require.ErrorContains(t, run(t.Context(), []string{"-queue", t.TempDir()}, getenv, stderr), "open")
+	require.ErrorContains(t, run(t.Context(), []string{"-nonsense"}, nil, stderr), "nonsense")
+	require.NoError(t, run(t.Context(), []string{"-help"}, nil, stderr))
 }

@@ -9,13 +9,15 @@ import (
 	"github.com/stripe/stripe-go/v85"
 
 	"github.com/sparkloop-go/sparkloop/capture"
+	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// site is the shop that browsers see.
+// site is the shop that browsers see. Its database is in memory.
 type site struct {
 	base    string // its own URL, where Stripe sends buyers back to
 	keep    *capture.Capture
 	stripe  *stripe.Client
+	queue   outbox.Queue
 	rows    *memory
 	webhook http.Handler
 	log     *slog.Logger
@@ -37,21 +39,26 @@ func (s *site) handler() http.Handler {
 	pages.HandleFunc("GET /thanks", s.thanks)
 
 	mux := http.NewServeMux()
-	mux.Handle("/webhook", s.webhook) // every method: it answers for itself
+	mux.Handle("/webhook", s.webhook)
 	mux.Handle("/", s.keep.Handler(pages))
 	return mux
 }
 
-// checkout signs the visitor up and sends the browser to Stripe. The tracking is
-// in the cookie now; from here on it is in the user's row and in the metadata.
+// checkout signs the visitor up and sends the browser to Stripe. The tracking goes
+// from the cookie into the user's row and the payment's metadata.
 func (s *site) checkout(w http.ResponseWriter, r *http.Request) {
 	email := r.PostFormValue("email")
 	if !strings.Contains(email, "@") {
-		http.Error(w, "an email, please", http.StatusBadRequest)
+		http.Error(w, "Please enter an email address.", http.StatusBadRequest)
 		return
 	}
-	cookie, _ := capture.FromContext(r.Context())
-	user, tracking := s.rows.signUp(email, cookie)
+	user, kept := s.rows.user(email)
+	fromCookie, _ := capture.FromContext(r.Context())
+	tracking, err := outbox.FirstNew(r.Context(), s.queue, kept, fromCookie)
+	if err != nil {
+		s.log.ErrorContext(r.Context(), "look into the queue", "error", err) // tracking is then the first live one
+	}
+	s.rows.keep(user, tracking)
 	p := purchase{user: user, email: email, tracking: tracking}
 	if r.PostFormValue("plan") == "trial" {
 		p.trialDays = trialDays
@@ -59,16 +66,16 @@ func (s *site) checkout(w http.ResponseWriter, r *http.Request) {
 	created, err := s.stripe.V1CheckoutSessions.Create(r.Context(), sessionParams(p, s.base))
 	if err != nil {
 		s.log.ErrorContext(r.Context(), "no checkout session", "error", err)
-		http.Error(w, "Checkout is not to be reached, please try again.", http.StatusBadGateway)
+		http.Error(w, "Stripe does not answer. Please try again.", http.StatusBadGateway)
 		return
 	}
 	http.Redirect(w, r, created.URL, http.StatusSeeOther)
 }
 
-// thanks is where Stripe sends the buyer back to. It is no place to confirm: a
+// thanks is the page that Stripe sends the buyer back to. Never confirm here: a
 // buyer who closes the browser never sees it, and anybody can open it. If the
-// webhook was here before, the cookie has done its work: the next click counts,
-// and one that came since stays.
+// webhook came first, the order's click is cleared from the cookie. A newer click
+// stays.
 func (s *site) thanks(w http.ResponseWriter, r *http.Request) {
 	if o, ok := s.rows.order(r.FormValue("session_id")); ok && o.settled {
 		kept, _ := capture.ForOffer(r.Context(), o.tracking.Offer)

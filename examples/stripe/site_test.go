@@ -129,7 +129,7 @@ func shop(t *testing.T) (s *site, q *queue, api *sparklooptest.Server, fake *fak
 	log, rows := slog.New(slog.DiscardHandler), newMemory()
 	hook, err := newEndpoint(testSecret, onCheckout, q, rows, log)
 	require.NoError(t, err)
-	s = &site{base: "https://shop.example", keep: keep, stripe: fake.client(t), rows: rows, webhook: hook, log: log}
+	s = &site{base: "https://shop.example", keep: keep, stripe: fake.client(t), rows: rows, queue: q, webhook: hook, log: log}
 	server := httptest.NewServer(s.handler())
 	t.Cleanup(server.Close)
 	jar, err := cookiejar.New(nil)
@@ -206,4 +206,27 @@ func TestCheckoutIsNotToBeReached(t *testing.T) {
 	kept, err := s.rows.userTracking(context.Background(), buyer{email: "BUYER@example.com"})
 	require.NoError(t, err)
 	assert.Equal(t, tracking.Key(), kept.Key(), "it is kept with the user")
+}
+
+// The row still has the click of an earlier purchase.
+func TestASpentRowGivesWayToTheCookie(t *testing.T) {
+	t.Parallel()
+	s, q, api, fake, base, browser := shop(t)
+	_, spent := api.Click("", "")
+	s.rows.signUp("buyer@example.com", spent)
+	require.NoError(t, q.Enqueue(t.Context(), spent))
+	landing, next := api.Click("", base+"/")
+	resp, err := browser.Get(landing)
+	require.NoError(t, err)
+	resp.Body.Close()
+	resp, err = browser.PostForm(base+"/checkout", url.Values{"email": {"buyer@example.com"}, "plan": {"book"}})
+	require.NoError(t, err)
+	resp.Body.Close()
+	assert.Equal(t, http.StatusSeeOther, resp.StatusCode)
+	sent, err := sparkloop.DecodeTracking(fake.form(t).Get("metadata" + inForm))
+	require.NoError(t, err)
+	assert.Equal(t, next.Key(), sent.Key())
+	kept, err := s.rows.userTracking(t.Context(), buyer{email: "buyer@example.com"})
+	require.NoError(t, err)
+	assert.Equal(t, next.Key(), kept.Key())
 }

@@ -9,32 +9,33 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// store is the part of the shop's database that the webhook works with.
+// store is what the webhook needs of the shop's database.
 type store interface {
-	// userTracking is the tracking in the buyer's row: of the user with that
-	// reference, or else that customer, or else that email. It is zero if
-	// there is no such user, or no tracking. Never fail for a row whose text
-	// cannot be read: Tracking.Scan does not either.
+	// userTracking returns the tracking in the buyer's row: of the user with
+	// that reference, or else that customer, or else that email. It is zero if
+	// there is no such user or no tracking. Text that cannot be read is no error:
+	// Tracking.Scan keeps it.
 	userTracking(ctx context.Context, b buyer) (sparkloop.Tracking, error)
 
-	// claim makes the order's row, with this tracking or with none, unless
-	// there is one already; and returns what is there. The first call decides:
+	// claim creates the order's row with this tracking, which may be zero. If
+	// the row exists, it stays unchanged. claim returns the stored row:
 	//
 	//	INSERT INTO orders (id, tracking) VALUES ($1, $2) ON CONFLICT DO NOTHING;
 	//	SELECT tracking, settled_at IS NOT NULL FROM orders WHERE id = $1
 	claim(ctx context.Context, id string, t sparkloop.Tracking) (order, error)
 
-	// settle notes in the order's row that the queue has its conversion, or, if
-	// refused is not nil, that it is set aside for a person, with the reason. The
-	// tracking leaves the user's row, so that the next click counts:
+	// settle marks the order's row: its conversion is in the queue, or, if
+	// refused is not nil, it is set aside for a person, with the reason. It
+	// removes the tracking from the user's row, so that the next click counts:
 	//
 	//	UPDATE orders SET settled_at = now(), refused = $2 WHERE id = $1;
 	//	UPDATE users SET tracking = NULL WHERE tracking = $3
 	//
-	// A shop with a database gives the outbox a Source as well, for the day when
-	// its file is lost:
+	// The outbox's Source finds conversions after its file was lost. settled_at
+	// is the time of payment:
 	//
 	//	SELECT tracking FROM orders WHERE settled_at >= $1 AND refused IS NULL
+	//	AND refunded_at IS NULL AND tracking IS NOT NULL
 	settle(ctx context.Context, id string, t sparkloop.Tracking, refused error) error
 }
 
@@ -45,7 +46,7 @@ type order struct {
 	refused  error // why it was set aside
 }
 
-// memory is a store for trying things out: it ends with the process.
+// memory is a store for trying the example. Its data ends with the process.
 type memory struct {
 	mu     sync.Mutex
 	ids    map[string]string             // of the users, by email
@@ -57,9 +58,8 @@ func newMemory() *memory {
 	return &memory{ids: map[string]string{}, users: map[string]sparkloop.Tracking{}, orders: map[string]order{}}
 }
 
-// signUp returns the user with that email, who is new or comes back. The row's
-// tracking goes before the cookie's, for as long as it lives.
-func (m *memory) signUp(email string, cookie sparkloop.Tracking) (id string, t sparkloop.Tracking) {
+// user returns the user with that email, who is created if there is none.
+func (m *memory) user(email string) (id string, t sparkloop.Tracking) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	email = strings.ToLower(strings.TrimSpace(email))
@@ -68,8 +68,14 @@ func (m *memory) signUp(email string, cookie sparkloop.Tracking) (id string, t s
 		id = fmt.Sprintf("user_%d", len(m.ids)+1)
 		m.ids[email] = id
 	}
-	m.users[id] = sparkloop.FirstLive(m.users[id], cookie)
 	return id, m.users[id]
+}
+
+// keep stores the tracking in the user's row.
+func (m *memory) keep(id string, t sparkloop.Tracking) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.users[id] = t
 }
 
 // order is the row of an order, if there is one.
@@ -80,7 +86,7 @@ func (m *memory) order(id string) (order, bool) {
 	return o, ok
 }
 
-// This shop does not keep Stripe's ids of customers: the email has to do.
+// userTracking finds no user by Stripe's customer ID: this shop does not store it.
 func (m *memory) userTracking(_ context.Context, b buyer) (sparkloop.Tracking, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -16,11 +16,10 @@ import (
 )
 
 const (
-	// maxEvent is the most that is read of a request; Stripe's events are much
-	// smaller.
+	// maxEvent limits the body of a request. Stripe's events are much smaller.
 	maxEvent = 1 << 20
 
-	// storeTimeout is for how long Stripe waits for the database at most.
+	// storeTimeout limits how long Stripe waits for the database.
 	storeTimeout = 5 * time.Second
 )
 
@@ -33,14 +32,14 @@ type endpoint struct {
 	log    *slog.Logger
 }
 
-// newEndpoint checks the settings. The secret is the endpoint's own, as the
-// dashboard or stripe listen shows it, not the API key.
+// newEndpoint checks the settings. The secret is the endpoint's signing secret,
+// from the dashboard or stripe listen. It is not the API key.
 func newEndpoint(secret string, on rule, queue outbox.Queue, rows store, log *slog.Logger) (*endpoint, error) {
 	if secret == "" {
 		return nil, errors.New("no signing secret: anybody can sign with an empty one")
 	}
 	if on != onCheckout && on != onPayment {
-		return nil, fmt.Errorf("the conversion is on %s or %s, not on %q", onCheckout, onPayment, on)
+		return nil, fmt.Errorf("-confirm-on is %q: it must be %s or %s", on, onCheckout, onPayment)
 	}
 	return &endpoint{secret, on, queue, rows, log}, nil
 }
@@ -48,7 +47,7 @@ func newEndpoint(secret string, on rule, queue outbox.Queue, rows store, log *sl
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		http.Error(w, "events come by POST", http.StatusMethodNotAllowed)
+		http.Error(w, "send events with POST", http.StatusMethodNotAllowed)
 		return
 	}
 	payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEvent))
@@ -58,32 +57,32 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
 		return
 	case err != nil:
-		http.Error(w, "the body broke off", http.StatusBadRequest)
+		http.Error(w, "the body is cut off", http.StatusBadRequest)
 		return
 	}
 	event, err := webhook.ConstructEventWithOptions(payload, r.Header.Get("Stripe-Signature"), e.secret, webhook.ConstructEventOptions{
-		IgnoreAPIVersionMismatch: true, // the version is that of the merchant's endpoint; event.go reads all of them
+		IgnoreAPIVersionMismatch: true, // event.go reads every version
 	})
 	if err != nil {
-		e.log.WarnContext(r.Context(), "not an event that Stripe signed", "error", err)
+		e.log.WarnContext(r.Context(), "the event is not signed by Stripe", "error", err)
 		http.Error(w, "not a signed event", http.StatusBadRequest)
 		return
 	}
 	sold, ok, err := e.on.read(event)
 	if ok {
-		// Stripe may hang up; what has begun is finished all the same.
+		// If Stripe hangs up, the work is still finished.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), storeTimeout)
 		defer cancel()
 		err = e.convert(ctx, sold)
 	}
 	if err != nil {
-		e.log.WarnContext(r.Context(), "Stripe is to send it again", "event", event.ID, "type", event.Type, "error", err)
-		http.Error(w, "not done, send it again", http.StatusInternalServerError)
+		e.log.WarnContext(r.Context(), "the event failed, Stripe sends it again", "event", event.ID, "type", event.Type, "error", err)
+		http.Error(w, "failed, send it again", http.StatusInternalServerError)
 	}
 }
 
-// convert brings a sale as far as it goes. An error says that another try may
-// go further.
+// convert stores the sale and enqueues its conversion. It returns an error if
+// Stripe should send the event again.
 func (e *endpoint) convert(ctx context.Context, s sale) error {
 	found, unreadable, err := e.find(ctx, s)
 	if err != nil {
@@ -98,8 +97,8 @@ func (e *endpoint) convert(ctx context.Context, s sale) error {
 	case o.settled || !s.converts:
 		return nil
 	case !o.tracking.IsZero():
-		// To enqueue again is safe: it stays one conversion, so two events at the
-		// same time do no harm, nor does a settle that fails.
+		// Enqueue is safe to repeat: after a failed settle, and for two events at
+		// the same time.
 		problem = e.queue.Enqueue(ctx, o.tracking)
 	case unreadable != nil:
 		problem = unreadable
@@ -120,9 +119,8 @@ func (e *endpoint) convert(ctx context.Context, s sale) error {
 	return nil
 }
 
-// find looks for the sale's tracking: in the user's row, then in the metadata.
-// If there is none that lives, unreadable says whether something stood in its
-// place that cannot be read.
+// find returns the sale's tracking: from the user's row, or else from the
+// metadata. unreadable is an error if one of them has text that cannot be read.
 func (e *endpoint) find(ctx context.Context, s sale) (found sparkloop.Tracking, unreadable, err error) {
 	var row sparkloop.Tracking
 	if s.buyer != (buyer{}) {

@@ -129,7 +129,7 @@ func TestAnExpiredRowGivesWayToTheMetadata(t *testing.T) {
 	s := newStage(t, onCheckout)
 	stale, live := s.click(), s.click()
 	stale.CapturedAt = time.Now().Add(-46 * 24 * time.Hour).UTC()
-	id, _ := s.rows.signUp("buyer@example.com", sparkloop.Tracking{})
+	id := s.rows.signUp("buyer@example.com", sparkloop.Tracking{})
 	s.rows.users[id] = stale
 	s.done(checkout(completed, "paid", live))
 	s.enqueued(live)
@@ -243,7 +243,7 @@ func TestWhatCannotBeReadIsSetAside(t *testing.T) {
 		s := newStage(t, onCheckout)
 		var unread sparkloop.Tracking
 		require.NoError(t, unread.Scan("v9.what"))
-		id, _ := s.rows.signUp("buyer@example.com", sparkloop.Tracking{})
+		id := s.rows.signUp("buyer@example.com", sparkloop.Tracking{})
 		s.rows.users[id] = unread
 		s.done(checkout(completed, "paid", sparkloop.Tracking{}))
 		kept, _ := s.rows.order("cs_test_1")
