@@ -1,66 +1,69 @@
-// Command ownqueue confirms conversions from a queue that the application has
-// already: SQS, RabbitMQ, a table, River with jobs of its own.
+// Command ownqueue confirms conversions from a queue that the application already
+// has: SQS, RabbitMQ, a table, River with its own jobs.
 //
 //	go run ./examples/ownqueue
 //
-// plays some messages against a fake SparkLoop. The worker, in worker.go, is the
-// part to copy; queue.go stands for your queue.
+// The part to copy is worker.go. This file plays some messages against a fake
+// SparkLoop, with a queue that prints what it is told.
 package main
 
 import (
 	"context"
-	"fmt"
+	"encoding/json"
 	"io"
 	"net/http"
 	"os"
-	"os/signal"
+	"time"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/examples/internal/story"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "ownqueue:", err)
-		stop()
-		os.Exit(1) //nolint:gocritic // stop has been called
-	}
+	story.Main("ownqueue", func(ctx context.Context) error { return run(ctx, os.Stdout) })
+}
+
+// printer stands for your queue.
+type printer struct{ *story.Story }
+
+func (p printer) Done(message) error {
+	p.Printf("   done: confirmed\n")
+	return nil
+}
+
+func (p printer) Again(_ message, after time.Duration) error {
+	p.Printf("   back into the queue, for %s\n", after)
+	return nil
+}
+
+func (p printer) SetAside(_ message, reason error) error {
+	p.Printf("   set aside for a person: %v\n", reason)
+	return nil
+}
+
+// body is what the shop sends after the order is committed. A message that is
+// delivered twice confirms once.
+func body(t sparkloop.Tracking) []byte {
+	return story.Must(json.Marshal(conversion{"order-1", t}))
 }
 
 func run(ctx context.Context, out io.Writer) error {
-	api, err := sparklooptest.Start()
-	if err != nil {
-		return err
-	}
-	defer api.Close()
-	client, err := connect(sparklooptest.APIKey, sparkloop.WithBaseURL(api.URL()))
-	if err != nil {
-		return err
-	}
-	queue := &memory{out: out}
-	w := &worker{queue: queue, client: client}
-	_, tracking := api.Click("", "")
-	unknown := sparkloop.Tracking{Offer: tracking.Offer, Submission: "made_up"}
-	for _, scene := range []struct {
-		title string
-		body  []byte
-		fault sparklooptest.Fault
-	}{
-		{"SparkLoop is down", body(tracking), sparklooptest.Status(http.StatusServiceUnavailable, "")},
-		{"SparkLoop says yes, and its answer is lost", body(tracking), sparklooptest.LostAnswer()},
-		{"All is well", body(tracking), sparklooptest.Fault{}},
-		{"A submission that SparkLoop does not know", body(unknown), sparklooptest.Fault{}},
-		{"A message that is not ours", []byte("{"), sparklooptest.Fault{}},
-		{"SparkLoop asks for a pause, which holds every call of the client", body(tracking), sparklooptest.Status(http.StatusTooManyRequests, "", "Retry-After", "90")},
-	} {
-		fmt.Fprintf(out, "%s\n", scene.title)
-		api.Fail(sparklooptest.Fault{}, 0) // what was not asked for
-		api.Fail(scene.fault, 1)
-		if err := w.handle(ctx, message{Body: scene.body, Tries: 1}); err != nil {
-			return err
+	return story.Tell(ctx, out, func(s *story.Story) {
+		w := &worker{printer{s}, story.Must(connect(sparklooptest.APIKey, sparkloop.WithBaseURL(s.API.URL())))}
+		_, tracking := s.API.Click("", "")
+		play := func(title string, body []byte, fault sparklooptest.Fault) {
+			s.Step(title)
+			s.API.Fail(sparklooptest.Fault{}, 0) // the last fault may be left over
+			s.API.Fail(fault, 1)
+			story.Check(w.handle(s.Ctx, message{Body: body, Tries: 1}))
 		}
-	}
-	return nil
+		play("SparkLoop is down", body(tracking), sparklooptest.Status(http.StatusServiceUnavailable, ""))
+		play("SparkLoop confirms, and its answer is lost", body(tracking), sparklooptest.LostAnswer())
+		play("All is well", body(tracking), sparklooptest.Fault{})
+		play("SparkLoop does not know the submission", body(sparkloop.Tracking{Offer: tracking.Offer, Submission: "made_up"}), sparklooptest.Fault{})
+		play("The message cannot be read", []byte("{"), sparklooptest.Fault{})
+		play("SparkLoop asks for a pause, which holds every call of the client", body(tracking),
+			sparklooptest.Status(http.StatusTooManyRequests, "", "Retry-After", "90"))
+	})
 }

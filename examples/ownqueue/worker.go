@@ -11,12 +11,33 @@ import (
 
 const (
 	firstPause   = 5 * time.Second
-	longestPause = 15 * time.Minute // what the queue allows at most: SQS, for one
+	longestPause = 15 * time.Minute // the maximum of your queue; this is SQS's
 )
 
-// connect makes a client that tries once: the queue is what tries again, and it
-// survives a crash. Its calls wait for their turn under the rate limit, 10 s at
-// most; a message must stay invisible for longer.
+// message is one of your queue's.
+type message struct {
+	Body  []byte
+	Tries int // how often it was received, this time included
+}
+
+// conversion is the body of a message. A Tracking marshals itself, and is
+// validated when it is read.
+type conversion struct {
+	Order    string             `json:"order"`
+	Tracking sparkloop.Tracking `json:"tracking"`
+}
+
+// queue is your queue. If the worker is killed before it calls one of these, the
+// queue delivers the message again.
+type queue interface {
+	Done(m message) error                       // delete the message
+	Again(m message, after time.Duration) error // deliver it again after that time
+	SetAside(m message, reason error) error     // move it to the dead-letter queue
+}
+
+// connect returns a client that tries each call once: the queue retries, and
+// survives a crash. A call waits at most 10 s for its turn under the rate limit,
+// so a message must stay invisible for longer.
 func connect(key string, opts ...sparkloop.Option) (*sparkloop.Client, error) {
 	return sparkloop.New(key, append(opts, sparkloop.WithRetries(0))...)
 }
@@ -27,8 +48,8 @@ type worker struct {
 	client *sparkloop.Client
 }
 
-// handle confirms what a message asks for, and says what becomes of it. An error
-// is the queue's own.
+// handle confirms the conversion of a message. It returns an error only if the
+// queue does.
 func (w *worker) handle(ctx context.Context, m message) error {
 	var c conversion
 	if err := json.Unmarshal(m.Body, &c); err != nil {
@@ -37,19 +58,14 @@ func (w *worker) handle(ctx context.Context, m message) error {
 	_, err := w.client.Conversions.Confirm(ctx, c.Tracking)
 	switch {
 	case err == nil:
-		return w.queue.Done(m) // now, or confirmed before
+		return w.queue.Done(m) // confirmed now, or before
 	case sparkloop.Retryable(err):
 		wait, asked := sparkloop.RetryAfter(err)
 		if !asked {
-			wait = backoff(m.Tries)
+			wait = min(firstPause<<min(max(m.Tries-1, 0), 20), longestPause) // doubles with each try
 		}
 		return w.queue.Again(m, min(wait, longestPause))
 	default:
 		return w.queue.SetAside(m, err) // never throw it away
 	}
-}
-
-// backoff doubles the pause with each try.
-func backoff(tries int) time.Duration {
-	return min(firstPause<<min(max(tries-1, 0), 20), longestPause)
 }

@@ -19,17 +19,23 @@ func TestTheStory(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), &out))
-	assert.Equal(t, `SparkLoop is down
+	assert.Equal(t, `
+1. SparkLoop is down
    back into the queue, for 5s
-SparkLoop says yes, and its answer is lost
+
+2. SparkLoop confirms, and its answer is lost
    back into the queue, for 5s
-All is well
+
+3. All is well
    done: confirmed
-A submission that SparkLoop does not know
+
+4. SparkLoop does not know the submission
    set aside for a person: sparkloop: confirm offer_1234abcd/made_up: 404 Submission not found
-A message that is not ours
+
+5. The message cannot be read
    set aside for a person: read the message: unexpected end of JSON input
-SparkLoop asks for a pause, which holds every call of the client
+
+6. SparkLoop asks for a pause, which holds every call of the client
    back into the queue, for 1m30s
 `, out.String())
 }
