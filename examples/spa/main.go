@@ -1,5 +1,5 @@
-// Command spa is a single-page app whose API is on another host. Copy api.go and
-// the function visit of web/app.js; the rest is around it.
+// Command spa is a single-page app whose API is on another host. Copy api.go, with
+// http.go and store.go, and the functions call and visit of web/app.js.
 //
 //	go run ./examples/spa
 //
