@@ -1,7 +1,6 @@
 package frameworks
 
 import (
-	"io"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -9,25 +8,15 @@ import (
 
 // Echo is the shop with echo.
 //
-// echo.WrapMiddleware(keep.Handler) in e.Use looks like the same, and is not
-// quite: the middleware is over when echo's error handler writes, which then
-// may give the response another Cache-Control than the cookie needs.
+// Do not use echo.WrapMiddleware(keep.Handler) in e.Use: that middleware ends
+// before echo's error handler writes, and the error handler may replace the
+// Cache-Control that the cookie needs.
 func Echo(s *Shop) http.Handler {
 	e := echo.New()
 	e.GET("/welcome", func(c echo.Context) error { return c.String(http.StatusOK, "Welcome!") })
 	e.POST("/buy", func(c echo.Context) error {
 		s.bought(c.Response(), c.Request())
 		return c.String(http.StatusOK, "Thank you!")
-	})
-	e.GET("/silent", func(echo.Context) error { return nil }) // writes nothing
-	e.GET("/news", func(c echo.Context) error {
-		for range 2 {
-			if _, err := io.WriteString(c.Response(), "news\n"); err != nil {
-				return err
-			}
-			c.Response().Flush()
-		}
-		return nil
 	})
 	return s.Keep.Handler(e)
 }

@@ -80,10 +80,15 @@ func each(t *testing.T, o capture.Options, test func(*testing.T, stage)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			api := sparklooptest.NewServer(t)
+			q, o := &queue{}, o
+			o.Enqueued = outbox.Enqueued(q)
 			keep, err := capture.New(o)
 			require.NoError(t, err)
-			q := &queue{}
-			server := httptest.NewServer(framework(&Shop{keep, q, sparklooptest.DefaultOffer, slog.New(slog.DiscardHandler)}))
+			mux := http.NewServeMux()
+			mux.Handle("/", framework(&Shop{keep, q, sparklooptest.DefaultOffer, slog.New(slog.DiscardHandler)}))
+			mux.Handle("/silent", pages[name](keep))
+			mux.Handle("/news", pages[name](keep))
+			server := httptest.NewServer(mux)
 			t.Cleanup(server.Close)
 			jar, err := cookiejar.New(nil)
 			require.NoError(t, err)
@@ -157,6 +162,24 @@ func TestFromTheLandingToThePurchase(t *testing.T) {
 
 		s.do(t, http.MethodPost, "/buy") // a second purchase has no click behind it
 		assert.Len(t, s.queue.has(), 1)
+	})
+}
+
+// The cookie still has the click of an earlier purchase, because the browser did
+// not get the answer.
+func TestASecondSaleIsNotHidden(t *testing.T) {
+	t.Parallel()
+	each(t, capture.Options{}, func(t *testing.T, s stage) {
+		landing, first := s.api.Click("", s.url+"/welcome")
+		s.do(t, http.MethodGet, landing)
+		require.NoError(t, s.queue.Enqueue(t.Context(), first))
+		s.do(t, http.MethodPost, "/buy")
+		assert.Equal(t, []string{first.Key()}, s.queue.has())
+
+		landing, second := s.api.Click("", s.url+"/welcome")
+		s.do(t, http.MethodGet, landing)
+		s.do(t, http.MethodPost, "/buy")
+		assert.Equal(t, []string{first.Key(), second.Key()}, s.queue.has())
 	})
 }
 

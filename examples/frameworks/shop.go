@@ -1,5 +1,8 @@
-// Package frameworks shows the capture middleware and a purchase with
-// net/http, chi, gin, echo and Fiber: one small file each, to copy from.
+// Package frameworks shows the capture middleware and a purchase with net/http,
+// chi, gin, echo and Fiber.
+//
+// The part to copy is the file of your framework, with shop.go, which has the
+// purchase.
 //
 //	your router                what goes around it     in a handler
 //	net/http  http.ServeMux    keep.Handler(mux)       w, r
@@ -8,14 +11,10 @@
 //	echo      *echo.Echo       keep.Handler(e)         c.Response(), c.Request()
 //	fiber     *fiber.App       app.Use(fiberCapture)   see fiber.go, fiberv2.go
 //
-// It is the same middleware each time, around everything: a reader may land on
-// any page, an unknown one included, and the cookie has to go out with the
-// header, whoever writes that. gin and echo write it late, the one when a
-// handler has only set a status, the other when it has returned an error: their
-// own middleware is over by then. Fiber is not built on net/http, and has an
-// adaptor here.
-//
-// What does not depend on the framework is in [Shop].
+// The middleware goes around the whole router. A reader may land on any page, also
+// on an unknown one, and the cookie must be in the header. gin and echo write some
+// headers after their own middleware has ended. Fiber is not built on net/http and
+// needs an adaptor.
 package frameworks
 
 import (
@@ -27,27 +26,27 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// Shop is what the handlers of every framework need.
+// Shop is what the handlers of every framework need. Create Keep with
+// capture.Options{Enqueued: outbox.Enqueued(queue)}.
 type Shop struct {
 	Keep  *capture.Capture
 	Queue outbox.Queue // of sqliteoutbox or riveroutbox
-	Offer string       // the one that pays for a purchase
+	Offer string       // the offer that pays for a purchase
 	Log   *slog.Logger
 }
 
-// bought has the conversion of a buyer confirmed who came through SparkLoop. Call
-// it once the order is paid, and before anything is written: it changes the
-// cookie.
+// bought enqueues the conversion of a buyer who came through SparkLoop. Call it
+// when the order is paid, before anything is written: it changes the cookie.
 //
-// The buyer's page does not depend on what comes of it. A shop with a database
-// keeps the tracking in the order's row, where outbox.Options.Source finds what
-// could not be stored here.
+// An error does not concern the buyer. A shop with a database also stores the
+// tracking in the order's row, where outbox.Options.Source finds it. A shop with
+// accounts passes the user's tracking to FirstNew before the cookie's.
 func (s *Shop) bought(w http.ResponseWriter, r *http.Request) {
-	ctx := context.WithoutCancel(r.Context())       // also when the buyer closes the page
-	fromCookie, _ := capture.ForOffer(ctx, s.Offer) // FromContext, if there is one offer only
+	ctx := context.WithoutCancel(r.Context())       // also if the buyer closes the page
+	fromCookie, _ := capture.ForOffer(ctx, s.Offer) // with a single offer: FromContext
 	tracking, err := outbox.FirstNew(ctx, s.Queue, fromCookie)
 	if err != nil {
-		s.Log.ErrorContext(ctx, "tracking not looked up", "error", err) // it is usable
+		s.Log.ErrorContext(ctx, "look into the queue", "error", err) // tracking is then the first live one
 	}
 	if tracking.IsZero() {
 		return // not through SparkLoop, or the click of an earlier purchase
