@@ -24,7 +24,7 @@ func measureFootprint(ctx context.Context, s subject) (footprint, error) {
 	if err != nil {
 		return f, err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	defer os.RemoveAll(dir)
 	for _, build := range []struct {
 		ldflags string
 		size    *int64
