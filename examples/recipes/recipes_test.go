@@ -47,7 +47,7 @@ func openQueue(t *testing.T, s *Site, api *sparklooptest.Server, o outbox.Option
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		queue.Close(ctx) //nolint:errcheck // a test may have closed it
+		queue.Close(ctx)
 	})
 	return queue
 }

@@ -26,5 +26,5 @@ func BehindCDN(keep *capture.Capture, pages http.Handler) http.Handler {
 // Withdraw deletes the cookie, with the clicks that it remembers as used. Clear
 // alone keeps those. name and domain are those of capture.Options.
 func Withdraw(w http.ResponseWriter, name, domain string) {
-	http.SetCookie(w, &http.Cookie{Name: name, Domain: domain, Path: "/", MaxAge: -1, HttpOnly: true, Secure: true})
+	http.SetCookie(w, &http.Cookie{Name: name, Domain: domain, Path: "/", MaxAge: -1, HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode})
 }

@@ -33,7 +33,7 @@ func databasePath(asked string) (path string, remove func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	return filepath.Join(dir, "shop.db"), func() { os.RemoveAll(dir) }, nil //nolint:errcheck // a temporary folder
+	return filepath.Join(dir, "shop.db"), func() { os.RemoveAll(dir) }, nil
 }
 
 // serve runs the shop until ctx ends. It returns when the last handler has, so

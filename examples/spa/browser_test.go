@@ -1,8 +1,8 @@
 package main
 
 import (
+	"fmt"
 	"html"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -54,8 +54,8 @@ func newSites(t *testing.T) *sites {
 			d.payForm(w, r)
 		case host == letterHost:
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
-			io.WriteString(w, `<!doctype html><title>A letter</title><a id="link" href="`+
-				html.EscapeString(s.web.URL(clickHost, "/?offer="+s.offer))+`">Have a look</a>`)
+			fmt.Fprintf(w, `<!doctype html><title>A letter</title><a id="link" href="%s">Have a look</a>`,
+				html.EscapeString(s.web.URL(clickHost, "/?offer="+s.offer)))
 		default:
 			panic(http.ErrAbortHandler) // the network is down
 		}

@@ -44,7 +44,7 @@ func setCookie(w http.ResponseWriter, r *http.Request, name, value string, maxAg
 	}
 	// Safari stores no Secure cookie of plain http, not even on loopback.
 	plain := r.TLS == nil && net.ParseIP(host).IsLoopback()
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever there may be TLS
 		Name: name, Value: value, Path: "/", MaxAge: maxAge,
 		HttpOnly: true, Secure: !plain, SameSite: http.SameSiteLaxMode,
 	})

@@ -58,12 +58,12 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer pageListener.Close()
+	defer pageListener.Close() //nolint:errcheck // its server may have closed it
 	apiListener, err := net.Listen("tcp", *apiAddr)
 	if err != nil {
 		return err
 	}
-	defer apiListener.Close()
+	defer apiListener.Close() //nolint:errcheck // its server may have closed it
 	pageURL, apiURL := "http://"+pageListener.Addr().String(), "http://"+apiListener.Addr().String()
 
 	fake, err := sparklooptest.Start()

@@ -20,7 +20,7 @@ func Screens(t *testing.T, b *Browser, dir string, visit func(tab *Tab, take fun
 	if dir == "" {
 		dir = t.TempDir()
 	}
-	require.NoError(t, os.MkdirAll(dir, 0o755))
+	require.NoError(t, os.MkdirAll(dir, 0o750))
 	for device, size := range map[string][2]int64{"desktop": {1280, 800}, "phone": {390, 844}} {
 		for _, scheme := range []string{"light", "dark"} {
 			tab := b.Tab(t)
