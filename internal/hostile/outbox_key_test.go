@@ -156,7 +156,7 @@ func TestTheOutboxShowsNoKey(t *testing.T) {
 	listing, err := os.ReadFile("../../.ci/api.txt")
 	require.NoError(t, err)
 	var listed, names []string
-	for _, text := range strings.Split(string(listing), "\npackage ") {
+	for text := range strings.SplitSeq(string(listing), "\npackage ") {
 		if strings.HasPrefix(text, "outbox\n") || strings.HasPrefix(text, "outbox/sqliteoutbox\n") {
 			listed = append(listed, text)
 		}
