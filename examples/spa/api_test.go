@@ -91,6 +91,7 @@ func TestWithoutConsent(t *testing.T) {
 	assert.True(t, s.row().IsZero())
 	assert.Empty(t, s.fake.Requests())
 	assert.False(t, s.fake.Confirmed(tracking))
+	assert.NotContains(t, s.log.String(), "already enqueued", "a purchase without a click is not one that is known")
 
 	v.call(http.StatusBadRequest, "/consent", anyMap{"answer": "yes", "tracking": anyMap{"offer": "../x", "submission": "s"}}, nil)
 	tracking.CapturedAt = tracking.CapturedAt.AddDate(0, 0, -46)

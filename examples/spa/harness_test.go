@@ -33,13 +33,14 @@ type stage struct {
 	fake *sparklooptest.Server
 	api  *api
 	url  string // of the API; a server reaches it here
+	log  *printed
 }
 
 func newStage(t *testing.T, page string) *stage {
 	t.Helper()
-	fake := sparklooptest.NewServer(t)
+	fake, log := sparklooptest.NewServer(t), &printed{}
 	db, err := openStore(t.Context(), filepath.Join(t.TempDir(), "spa 100%.db"), fake.Client(),
-		outbox.Options{RetryMin: 20 * time.Millisecond, RetryMax: 100 * time.Millisecond})
+		outbox.Options{RetryMin: 20 * time.Millisecond, RetryMax: 100 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -50,7 +51,7 @@ func newStage(t *testing.T, page string) *stage {
 	require.NoError(t, err)
 	server := httptest.NewServer(a.handler())
 	t.Cleanup(server.Close)
-	return &stage{t, fake, a, server.URL}
+	return &stage{t, fake, a, server.URL, log}
 }
 
 // confirmed waits until SparkLoop has confirmed a conversion.

@@ -16,7 +16,7 @@ type Lookup = func(context.Context, sparkloop.Tracking) (outbox.Entry, bool, err
 // second sale may be hidden behind it. The state is "unknown" if it cannot be
 // read, for example because it is in a transaction that has not committed.
 func (p *Policy) Known(ctx context.Context, t sparkloop.Tracking, lookup Lookup) {
-	if !p.o.Logger.Enabled(ctx, slog.LevelInfo) {
+	if t.IsZero() || !p.o.Logger.Enabled(ctx, slog.LevelInfo) { // no tracking is no conversion
 		return
 	}
 	bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
