@@ -31,7 +31,7 @@ func tell(s *story.Story) {
 		ctx, cancel := context.WithCancel(s.Ctx)
 		ended := make(chan error, 1)
 		go func() { ended <- p.serve(ctx, listener) }()
-		s.Cleanup(func() error { cancel(); <-ended; return nil })
+		s.Cleanup(func() error { cancel(); <-ended; return nil }) //nolint:errcheck // the story has ended
 		return func() { cancel(); err := <-ended; close(ended); story.Check(err) }
 	}
 	// buys has a new reader click, land and buy.

@@ -166,8 +166,7 @@ func leave(ctx context.Context, conn *pgx.Conn, err error) {
 
 // sqlState returns PostgreSQL's code for an error, or "".
 func sqlState(err error) string {
-	var refused *pgconn.PgError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return refused.Code
 	}
 	return ""

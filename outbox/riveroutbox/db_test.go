@@ -2,6 +2,7 @@ package riveroutbox
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -184,7 +185,7 @@ func (c *holed) Write(b []byte) (int, error) {
 func (c *holed) Read(b []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(b)
-		if !c.hole.Load() || err != nil && err != io.EOF {
+		if !c.hole.Load() || err != nil && !errors.Is(err, io.EOF) {
 			return n, err
 		}
 	}

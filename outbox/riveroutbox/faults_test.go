@@ -160,7 +160,7 @@ func TestFaultDiskFull(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can mount a tmpfs")
 	}
-	dir, err := os.MkdirTemp("", "sparkloop-full-")
+	dir, err := os.MkdirTemp("", "sparkloop-full-") //nolint:usetesting // a mount point
 	require.NoError(t, err)
 	t.Cleanup(func() { os.Remove(dir) })
 	if out, err := osexec.CommandContext(t.Context(), "mount", "-t", "tmpfs", "-o", "size=4m,mode=0777", "tmpfs", dir).CombinedOutput(); err != nil {

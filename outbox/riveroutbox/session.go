@@ -139,7 +139,7 @@ func backend(ctx context.Context, q interface {
 }) (pid uint32, err error) {
 	var n int64
 	err = q.QueryRow(ctx, "SELECT pg_backend_pid()::bigint + $1::bigint", 0).Scan(&n)
-	return uint32(n), err //nolint:gosec // a process number
+	return uint32(n), err
 }
 
 // explained adds what to do about an error of a prepared statement.

@@ -89,7 +89,7 @@ func ExampleOutbox_EnqueueTx() {
 		if err != nil {
 			return err
 		}
-		defer tx.Rollback()
+		defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
 		if _, err := tx.ExecContext(ctx, `INSERT INTO orders VALUES (?, ?)`, "notebook", tracking); err != nil {
 			return err
 		}

@@ -55,7 +55,7 @@ func (v *Visitor) Submit(page string, form url.Values) Answer {
 
 func (v *Visitor) send(r *http.Request) Answer {
 	start := time.Now()
-	resp := Must(v.browser.Do(r))
+	resp := Must(v.browser.Do(r)) //nolint:bodyclose // closed below
 	defer resp.Body.Close()
 	body := Must(io.ReadAll(resp.Body))
 	return Answer{resp.Status, strings.TrimSpace(string(body)), time.Since(start).Round(100 * time.Microsecond)}
