@@ -58,7 +58,7 @@ var places = []string{
 // It listens on 127.0.0.1 alone, on a port that stays the same for its life,
 // has no socket file, and lets in every user of the machine without a password.
 // What it has committed survives Crash: fsync is on. Locale C, UTF-8, at most
-// 100 connections.
+// 400 connections.
 //
 // Where the process ends without Close, even if it is killed, the server is
 // stopped and its folder removed soon after. Ctrl-C does not reach the server.
@@ -319,7 +319,7 @@ func (c *Cluster) launch(ctx context.Context) (*server, error) {
 	defer log.Close() //nolint:errcheck // the server writes to its own copy
 	cmd := c.command(context.WithoutCancel(ctx), "postgres", "-D", c.data(), "-p", strconv.Itoa(c.port),
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
-		"-c", "shared_buffers=64MB", "-c", "max_connections=100")
+		"-c", "shared_buffers=64MB", "-c", "max_connections=400")
 	cmd.Env = append(cmd.Env, c.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {

@@ -49,7 +49,7 @@ func TestCluster(t *testing.T) {
 	c := New(t)
 	t.Log("started in", time.Since(began))
 	assert.Equal(t, fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", c.port), c.URL())
-	assert.Equal(t, "on|UTF8|C|64MB|100|127.0.0.1|", psql(t, c, c.URL(),
+	assert.Equal(t, "on|UTF8|C|64MB|400|127.0.0.1|", psql(t, c, c.URL(),
 		`SELECT current_setting('fsync'), current_setting('server_encoding'), datcollate, current_setting('shared_buffers'),
 			current_setting('max_connections'), current_setting('listen_addresses'), current_setting('unix_socket_directories')
 		FROM pg_database WHERE datname = current_database()`))

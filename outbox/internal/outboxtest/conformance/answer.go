@@ -61,6 +61,10 @@ func finalAnswer(w *world) {
 	noOffer, odd := w.click(), w.click()
 	noOffer.Offer = "offer_of_nobody"
 	w.wire.say(odd, 422, `{"error":"The campaign has ended"}`)
+	// An unknown refusal is final once the address is proven.
+	first := w.click()
+	p.enqueue(first)
+	p.become(first, outbox.Confirmed)
 	all := map[sparkloop.Tracking]string{
 		w.unknown(): "Submission not found",
 		noOffer:     "Offer not found",
@@ -81,7 +85,7 @@ func finalAnswer(w *world) {
 	w.pass(70 * day) // longer than confirmed ones are kept
 	p.settle()
 	assert.Len(w.t, p.list(outbox.Dead), len(all))
-	p.tells(1, len(all))
+	p.tells(2, len(all))
 	_, _, paused := p.told()
 	assert.Empty(w.t, paused, "an answer is a good answer")
 	for t := range all {

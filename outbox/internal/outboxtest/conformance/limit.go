@@ -93,7 +93,7 @@ func tooManyHoldsAll(w *world) {
 	}
 	ps[0].delivered(all)
 
-	const onItsWay = 200 * time.Millisecond // who had leave to send already
+	const onItsWay = 500 * time.Millisecond // who had leave to send already
 	var held time.Time
 	after := 0
 	for _, r := range w.wire.requests() {
