@@ -115,6 +115,7 @@ func sweepOfMany(w *world) {
 	o := patient()
 	o.Source = book.source
 	p := w.open(o)
+	w.until("half of them are in", func() bool { return p.stats().Pending > all/2 }) // a slow disk needs its time
 	w.until("all are in", func() bool { return p.log.warnings("swept=510") == 1 })
 	s := p.stats()
 	assert.Equal(w.t, all, s.Swept)

@@ -18,7 +18,7 @@ const (
 
 	// patience is how long a story waits for what must happen. It is shorter
 	// than a dead process's claims hold, unless the clock is moved.
-	patience = 20 * time.Second
+	patience = 30 * time.Second
 )
 
 // world is where a story takes place: one database, one SparkLoop, one clock,
