@@ -192,7 +192,7 @@ func (r *reader) value(to *values, raw string, depth int) {
 	text := unescaped(raw)
 	if i := strings.IndexAny(text, "&?"); i >= 0 {
 		rest := text[i+1:]
-		if text = text[:i]; depth < maxDepth {
+		if text = text[:i]; depth < maxDepth && to != &r.test {
 			r.query(rest, depth+1)
 		}
 	}
@@ -218,7 +218,7 @@ func Without(rawQuery string) string {
 	if p := Scan(rawQuery); !p.Malformed && ValidID(p.Offer) && ValidID(p.Submission) {
 		// A page's own parameter may be called Offer.
 		rest := without(rawQuery, func(pair string) bool { key, _, _ := strings.Cut(pair, "="); return ours(key) >= 0 })
-		if !Read(rest, nil).Named {
+		if left := Read(rest, nil); !left.Named && left.Submission == "" {
 			return rest
 		}
 	}
