@@ -42,6 +42,7 @@ func FuzzRead(f *testing.F) {
 		"gr\xf6\xdfe;offer;submission\n\xfc;o;s",
 		"offer\nsubmission\n",
 		"1001,o,s\n1002,o,s\n",
+		"offer,suBmis sion\n0,1",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -87,7 +88,12 @@ func FuzzRead(f *testing.F) {
 func stands(header, cells []string, tr sparkloop.Tracking) bool {
 	under := func(word string, good func(string) bool) bool {
 		for i, name := range header {
-			name = strings.ToLower(name)
+			name = strings.ToLower(strings.Map(func(r rune) rune {
+				if unicode.IsSpace(r) || strings.ContainsRune("-._", r) {
+					return -1
+				}
+				return r
+			}, name))
 			if strings.Contains(name, word) && slices.ContainsFunc(names, func(n string) bool { return strings.Contains(name, n) }) && good(bare(cells[i])) {
 				return true
 			}
