@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -58,22 +59,36 @@ const (
 // CapturedAt stays zero. Test is set for test_mode=true.
 //
 // Landing URLs are often mangled on their way. ParseTracking also reads names in
-// any case, "&amp;" and a second "?" as separators, an escaped query, and IDs with
-// white space, invisible characters, punctuation or "#..." around them. Of several
-// values for one name it ignores empty and malformed ones. Other parameters do not
-// matter.
+// any case, and IDs with white space, invisible characters, punctuation or "#..."
+// around them. It reads a second "?" and "&" as HTML or JSON escape it ("&amp;",
+// "&#38;", "\u0026"), an escaped query, and a query in the path. Of several values
+// for one name it ignores empty and malformed ones, and it ignores other
+// parameters.
 //
 // It returns [ErrNoTracking] if one of the two is missing or empty. It returns
 // [ErrInvalidTracking] if a value is malformed, or if there are two different valid
 // values for one name.
 func ParseTracking(rawURL string) (Tracking, error) {
-	rawURL, _, _ = strings.Cut(rawURL, "#")
-	_, rawQuery, _ := strings.Cut(rawURL, "?")
-	t, err := fromQuery(rawQuery)
+	t, err := fromURL(rawURL)
 	if err != nil {
+		// The "#" of an escaped "&" is no fragment.
+		if again, ok := fromURL(query.Ampersands(rawURL)); ok == nil {
+			return again, nil
+		}
 		return Tracking{}, fmt.Errorf("sparkloop: landing URL: %w", err)
 	}
 	return t, nil
+}
+
+func fromURL(rawURL string) (Tracking, error) {
+	rawURL, _, _ = strings.Cut(rawURL, "#")
+	path, rawQuery, _ := strings.Cut(rawURL, "?")
+	u := url.URL{Path: path, RawQuery: rawQuery}
+	if text, err := url.PathUnescape(path); err == nil {
+		u.Path = text
+	}
+	rawQuery, _ = query.Of(&u)
+	return fromQuery(rawQuery)
 }
 
 // TrackingFromRequest reads the two IDs from the URL of a landing request, never
@@ -82,7 +97,7 @@ func ParseTracking(rawURL string) (Tracking, error) {
 func TrackingFromRequest(r *http.Request) (Tracking, error) {
 	var rawQuery string
 	if r != nil && r.URL != nil {
-		rawQuery = r.URL.RawQuery
+		rawQuery, _ = query.Of(r.URL)
 	}
 	t, err := fromQuery(rawQuery)
 	if err != nil {

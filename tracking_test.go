@@ -39,12 +39,18 @@ func TestParseTracking(t *testing.T) {
 		{"the longest", "?offer=" + long + "&submission=" + long, sparkloop.Tracking{Offer: long, Submission: long}, nil},
 		{"twice the same", "?offer=o&submission=s&offer=o", sparkloop.Tracking{Offer: "o", Submission: "s"}, nil},
 
+		{"an ampersand as in HTML", "/?submission=s&#38;offer=o#top", sparkloop.Tracking{Offer: "o", Submission: "s"}, nil},
+		{"an ampersand as in JSON", `/?submission=s\u0026offer=o`, sparkloop.Tracking{Offer: "o", Submission: "s"}, nil},
+		{"the fragment does not contradict", "/?submission=s&offer=o&#38;offer=p", sparkloop.Tracking{Offer: "o", Submission: "s"}, nil},
+		{"an escaped query", "https://example.com/signup%3Fsubmission%3Ds%26offer%3Do#top", sparkloop.Tracking{Offer: "o", Submission: "s"}, nil},
+
 		{"nothing", "", sparkloop.Tracking{}, sparkloop.ErrNoTracking},
 		{"no query", "https://example.com/offer=o&submission=s", sparkloop.Tracking{}, sparkloop.ErrNoTracking},
 		{"no submission", "?offer=o", sparkloop.Tracking{}, sparkloop.ErrNoTracking},
 		{"an empty offer", "?offer=&submission=s", sparkloop.Tracking{}, sparkloop.ErrNoTracking},
 		{"only in the fragment", "/#?offer=o&submission=s", sparkloop.Tracking{}, sparkloop.ErrNoTracking},
 
+		{"in a path with a bad escape", "/%zz?offer=..%2fadmin&submission=s", sparkloop.Tracking{}, sparkloop.ErrInvalidTracking},
 		{"a path", "?offer=../../admin&submission=s", sparkloop.Tracking{}, sparkloop.ErrInvalidTracking},
 		{"an escaped path", "?offer=%2e%2e%2fadmin&submission=s", sparkloop.Tracking{}, sparkloop.ErrInvalidTracking},
 		{"escaped twice", "?offer=%252e%252e&submission=s", sparkloop.Tracking{}, sparkloop.ErrInvalidTracking},

@@ -21,9 +21,10 @@ func isDocument(r *http.Request) bool {
 // slash at its beginning, so that no part of it can be taken for a host. The
 // other parameters stay as they are, byte for byte.
 func cleanURL(u *url.URL) string {
-	path := "/" + strings.TrimLeft(u.EscapedPath(), "/")
-	if rest := query.Without(u.RawQuery); rest != "" {
-		return path + "?" + rest
+	path, rawQuery := query.Clean(u)
+	path = "/" + strings.TrimLeft(path, "/")
+	if rawQuery != "" {
+		return path + "?" + rawQuery
 	}
 	return path
 }

@@ -15,7 +15,7 @@ import (
 // now or before.
 func (c *Capture) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		landing := query.MayRead(r.URL.RawQuery)
+		_, landing := query.Of(r.URL)
 		if !landing && !c.hasCookie(r) || c.own(r.Context()) != nil {
 			next.ServeHTTP(w, r) // nothing to do, or done by the same middleware further out
 			return
@@ -64,13 +64,14 @@ func (c *Capture) land(v *visit, r *http.Request, clicks []sparkloop.Tracking) s
 
 // read reads the tracking in a landing URL, and tells of one that it misses.
 func (c *Capture) read(r *http.Request) (sparkloop.Tracking, error) {
-	l := query.Read(r.URL.RawQuery, c.opts.takes)
+	rawQuery, _ := query.Of(r.URL)
+	l := query.Read(rawQuery, c.opts.takes)
 	err := sparkloop.ErrNoTracking
 	switch {
 	case l.Problem != "":
 		err = fmt.Errorf("%w: %s", sparkloop.ErrInvalidTracking, l.Problem)
 	case l.Offer == "" && l.Submission != "":
-		if any := query.Read(r.URL.RawQuery, nil); any.Offer != "" || any.Problem != "" {
+		if any := query.Read(rawQuery, nil); any.Offer != "" || any.Problem != "" {
 			err = errForeignOffer
 		} else {
 			l.Offer = c.opts.DefaultOffer

@@ -32,15 +32,20 @@ func logger() (*bytes.Buffer, *slog.Logger) {
 func TestMangledLandings(t *testing.T) {
 	t.Parallel()
 	for query, want := range map[string]string{
-		"offer=&submission=&submission=s&offer=o": "/",
-		"ref=1?submission=s&offer=o":              "/?ref=1",
-		"submission=s&amp;offer=o&x=1":            "/?x=1",
-		"Submission=s&OFFER=o%20":                 "/",
-		"submission%3Ds%26offer%3Do":              "/",
-		"submission=s&offer=o%23pricing":          "/",
+		"?offer=&submission=&submission=s&offer=o":   "/",
+		"?ref=1?submission=s&offer=o":                "/?ref=1",
+		"?submission=s&amp;offer=o&x=1":              "/?x=1",
+		`?x=1\u0026submission=s\u0026offer=o`:        "/?x=1",
+		"?submission=s&%2338;offer=o&x=1":            "/?x=1",
+		"?Submission=s&OFFER=o%20":                   "/",
+		"?submission%3Ds%26offer%3Do":                "/",
+		"?submission=s&offer=o%23pricing":            "/",
+		"a%3Fsubmission%3Ds%26offer%3Do":             "/a",
+		"%2Fevil.example%26submission=s&offer=o?x=1": "/evil.example?x=1",
+		"&x=%250a1&submission=s&offer=o":             "/?x=%250a1",
 	} {
 		b := newBrowser(t, capture.Options{CleanURL: true})
-		resp := b.get(page + "?" + query)
+		resp := b.get(page + query)
 		assert.Equal(t, want, resp.Header.Get("Location"), query)
 		assert.Contains(t, b.cookie, "sparkloop_t=v1.o.s.", query)
 		resp = b.get("https://shop.example" + want)
@@ -55,12 +60,13 @@ func TestMangledLandings(t *testing.T) {
 func TestMissedLandingsAreTold(t *testing.T) {
 	t.Parallel()
 	for query, want := range map[string]string{
-		"offer=a&offer=b&submission=s":   "invalid tracking: the URL has two different offer ids",
-		"offer=..&submission=s":          "invalid tracking: the offer id has something else than letters, digits, _ and -",
-		"offer=&submission=":             "no tracking",
-		"offer%3D%26submission%3D":       "no tracking",
-		"offer=foreign&submission=s":     "the offer is not one of Options.Offers",
-		"offer=o&submission=EVIL%0aline": "invalid tracking: the submission id has something else than letters, digits, _ and -",
+		"offer=a&offer=b&submission=s":         "invalid tracking: the URL has two different offer ids",
+		"offer=..&submission=s":                "invalid tracking: the offer id has something else than letters, digits, _ and -",
+		"offer=&submission=":                   "no tracking",
+		"offer%3D%26submission%3D":             "no tracking",
+		"offer=foreign&submission=s":           "the offer is not one of Options.Offers",
+		"/%3Foffer=o%26submission=EVIL%20line": "invalid tracking: the submission id has something else than letters, digits, _ and -",
+		"offer=o&submission=EVIL%0aline":       "invalid tracking: the submission id has something else than letters, digits, _ and -",
 	} {
 		log, l := logger()
 		var missed []error
@@ -72,7 +78,7 @@ func TestMissedLandingsAreTold(t *testing.T) {
 			o.Offers = []string{"o"}
 		}
 		b := newBrowser(t, o)
-		b.get(page + "?" + query)
+		b.get(strings.Replace(page+"?"+query, "?/", "", 1))
 		require.Len(t, missed, 1, query)
 		assert.EqualError(t, missed[0], want, query)
 		assert.Equal(t, 1, strings.Count(log.String(), "level=WARN"), query)

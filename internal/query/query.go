@@ -42,8 +42,8 @@ type Landing struct {
 //
 // A query in the documented form is read as url.ParseQuery does. Otherwise:
 //
-//   - Names may be in any case. "&amp;" and a second "?" separate parameters. A
-//     query, or a rest of one, may be escaped as a whole.
+//   - Names may be in any case. A second "?", and "&" as HTML or JSON escape it,
+//     separate parameters. A query, or a rest of one, may be escaped as a whole.
 //   - White space, invisible characters, brackets and quotes around an ID are
 //     trimmed, and behind it also punctuation, a slash, and "#" with all that follows.
 //   - Of several values for one name, empty and malformed ones are ignored. Two
@@ -135,6 +135,7 @@ func (r *reader) allowed(offer string) bool { return r.offers == nil || r.offers
 
 // query reads a query, or a part that was escaped in it.
 func (r *reader) query(raw string, depth int) {
+	raw = Ampersands(raw)
 	for raw != "" {
 		pair := raw
 		if i := strings.IndexAny(raw, "&?"); i < 0 {
@@ -172,7 +173,7 @@ func (r *reader) pair(pair string, depth int) {
 // parameter. They are not read, as it cannot be known what escaped them. A value
 // that is a path or a URL, such as that of next=, does not count.
 func (r *reader) foreign(raw string) {
-	text := unescaped(raw)
+	text := Ampersands(unescaped(raw))
 	_, rest, found := strings.Cut(text, "&")
 	if !found || strings.ContainsAny(text, "/?") {
 		return
@@ -189,7 +190,7 @@ func (r *reader) foreign(raw string) {
 // value adds a value, and reads what is escaped behind it.
 func (r *reader) value(to *values, raw string, depth int) {
 	to.seen = true
-	text := unescaped(raw)
+	text := Ampersands(unescaped(raw))
 	if i := strings.IndexAny(text, "&?"); i >= 0 {
 		rest := text[i+1:]
 		if text = text[:i]; depth < maxDepth && to != &r.test {
@@ -213,7 +214,8 @@ func (r *reader) value(to *values, raw string, depth int) {
 }
 
 // Without returns a query without the parameters that Read has read as offer and
-// submission. The rest is unchanged, byte for byte, and Read reads no click in it.
+// submission. The rest is unchanged, byte for byte, but for an "&" that was
+// escaped. Read reads no click in it.
 func Without(rawQuery string) string {
 	if p := Scan(rawQuery); !p.Malformed && ValidID(p.Offer) && ValidID(p.Submission) {
 		// A page's own parameter may be called Offer.
@@ -222,7 +224,7 @@ func Without(rawQuery string) string {
 			return rest
 		}
 	}
-	return without(rawQuery, func(pair string) bool { return mentions(pair, 0) })
+	return without(Ampersands(rawQuery), func(pair string) bool { return mentions(pair, 0) })
 }
 
 // without drops pairs, or those of their parts at a "?" that are to be dropped.
@@ -243,7 +245,7 @@ func without(rawQuery string, drop func(string) bool) string {
 
 // mentions reports whether one of the two names is in a query.
 func mentions(raw string, depth int) bool {
-	for pair := range strings.FieldsFuncSeq(raw, func(r rune) bool { return r == '&' || r == '?' }) {
+	for pair := range strings.FieldsFuncSeq(Ampersands(raw), func(r rune) bool { return r == '&' || r == '?' }) {
 		key, _, ok := strings.Cut(pair, "=")
 		key = unescaped(key)
 		if n := name(key); n == OfferKey || n == SubmissionKey {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/sparkloop-go/sparkloop/internal/query"
 )
@@ -112,6 +113,36 @@ func TestWithout(t *testing.T) {
 		"test_mode=true&offer=O": "test_mode=true", "next=%2Fx%3Foffer%3DO": "next=%2Fx%3Foffer%3DO",
 	} {
 		assert.Equal(t, want, query.Without(in), in)
+	}
+}
+
+// A query whose "?" was escaped, or written as "&", is part of the path.
+func TestAQueryInThePath(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]struct{ query, path, rest string }{
+		"/pricing%3Fsubmission=S&offer=O":               {"submission=S&offer=O", "/pricing", ""},
+		"/pricing%3Fsubmission%3DS%26offer%3DO":         {"submission=S&offer=O", "/pricing", ""},
+		"/%3Futm=a%2520b%26submission%3DS%26offer%3DO":  {"utm=a%20b&submission=S&offer=O", "/", "utm=a%2520b"},
+		"/&submission=S&offer=O":                        {"submission=S&offer=O", "/", ""},
+		"/a%20b&submission=S&offer=O?x=1&y":             {"submission=S&offer=O", "/a%20b", "x=1&y"},
+		"/pricing?submission=S&offer=O":                 {"submission=S&offer=O", "/pricing", ""},
+		"/%3Fsubmission=T&offer=P?submission=S&offer=O": {"submission=S&offer=O", "/%3Fsubmission=T&offer=P", ""},
+		"/a&b%3Fsubmission=S&offer=O":                   {"b?submission=S&offer=O", "/a", "b"},
+		"/submission=S&offer=O":                         {"", "/submission=S&offer=O", ""},
+		"/a%3Fb":                                        {"", "/a%3Fb", ""},
+		"/":                                             {"", "/", ""},
+	} {
+		u, err := url.Parse(in)
+		require.NoError(t, err)
+		rawQuery, may := query.Of(u)
+		assert.Equal(t, want.query, rawQuery, in)
+		assert.Equal(t, want.query != "", may, in)
+		if may {
+			assert.Equal(t, query.Landing{Offer: "O", Submission: "S", Named: true}, query.Read(rawQuery, nil), in)
+		}
+		path, rest := query.Clean(u)
+		assert.Equal(t, want.path, path, in)
+		assert.Equal(t, want.rest, rest, in)
 	}
 }
 

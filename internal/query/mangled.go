@@ -1,0 +1,56 @@
+package query
+
+import (
+	"net/url"
+	"strings"
+)
+
+// ampersands are what HTML and JSON write for "&" in a link. "&amp;" is not among
+// them: behind its "&", "amp;" is trimmed from the next name.
+var ampersands = strings.NewReplacer(
+	`\u0026`, "&", "%5Cu0026", "&", "%5cu0026", "&",
+	"&#38;", "&", "&#038;", "&", "&#x26;", "&", "&#X26;", "&",
+	"&%2338;", "&", "&%23038;", "&", "&%23x26;", "&", "&%23X26;", "&",
+)
+
+// Ampersands returns a URL or a query with "&" in place of what HTML and JSON
+// write for it.
+func Ampersands(s string) string {
+	if strings.IndexByte(s, '#') < 0 && strings.IndexByte(s, '\\') < 0 && strings.IndexByte(s, '%') < 0 {
+		return s
+	}
+	return ampersands.Replace(s)
+}
+
+// Of returns the query of a landing URL, and whether it can have a submission. If
+// only the path can have one, Of returns what follows the first "?" or "&" in the
+// path: a "?" that was escaped, or replaced by "&".
+func Of(u *url.URL) (rawQuery string, may bool) {
+	if MayRead(u.RawQuery) {
+		return u.RawQuery, true
+	}
+	if _, behind, may := inPath(u); may {
+		return behind, true
+	}
+	return u.RawQuery, false
+}
+
+// inPath splits a path at its query, if the query can have a submission.
+func inPath(u *url.URL) (path, rawQuery string, may bool) {
+	i := strings.IndexAny(u.Path, "?&")
+	if i < 0 || !MayRead(u.Path[i+1:]) {
+		return u.Path, "", false
+	}
+	return u.Path[:i], u.Path[i+1:], true
+}
+
+// Clean returns the path and the query of a landing URL without the parameters
+// that Read has read as offer and submission. The rest is unchanged, byte for
+// byte, unless the query was in the path.
+func Clean(u *url.URL) (escapedPath, rawQuery string) {
+	if path, behind, may := inPath(u); may && !MayRead(u.RawQuery) {
+		rest := (&url.URL{Path: "/" + Without(behind)}).EscapedPath()[1:]
+		return (&url.URL{Path: path}).EscapedPath(), strings.Trim(rest+"&"+u.RawQuery, "&")
+	}
+	return u.EscapedPath(), Without(u.RawQuery)
+}
