@@ -41,6 +41,7 @@ func TestParseTracking(t *testing.T) {
 
 		{"an ampersand as in HTML", "/?submission=s&#38;offer=o#top", sparkloop.Tracking{Offer: "o", Submission: "s"}, nil},
 		{"an ampersand as in JSON", `/?submission=s\u0026offer=o`, sparkloop.Tracking{Offer: "o", Submission: "s"}, nil},
+		{"a question mark as an ampersand", "&submission=s&offer=o", sparkloop.Tracking{Offer: "o", Submission: "s"}, nil},
 		{"the fragment does not contradict", "/?submission=s&offer=o&#38;offer=p", sparkloop.Tracking{Offer: "o", Submission: "s"}, nil},
 		{"an escaped query", "https://example.com/signup%3Fsubmission%3Ds%26offer%3Do#top", sparkloop.Tracking{Offer: "o", Submission: "s"}, nil},
 

@@ -15,12 +15,7 @@ var ampersands = strings.NewReplacer(
 
 // Ampersands returns a URL or a query with "&" in place of what HTML and JSON
 // write for it.
-func Ampersands(s string) string {
-	if strings.IndexByte(s, '#') < 0 && strings.IndexByte(s, '\\') < 0 && strings.IndexByte(s, '%') < 0 {
-		return s
-	}
-	return ampersands.Replace(s)
-}
+func Ampersands(s string) string { return ampersands.Replace(s) }
 
 // Of returns the query of a landing URL, and whether it can have a submission. If
 // only the path can have one, Of returns what follows the first "?" or "&" in the
@@ -38,10 +33,11 @@ func Of(u *url.URL) (rawQuery string, may bool) {
 // inPath splits a path at its query, if the query can have a submission.
 func inPath(u *url.URL) (path, rawQuery string, may bool) {
 	i := strings.IndexAny(u.Path, "?&")
-	if i < 0 || !MayRead(u.Path[i+1:]) {
+	if i < 0 {
 		return u.Path, "", false
 	}
-	return u.Path[:i], u.Path[i+1:], true
+	path, rawQuery = u.Path[:i], u.Path[i+1:]
+	return path, rawQuery, MayRead(rawQuery)
 }
 
 // Clean returns the path and the query of a landing URL without the parameters
