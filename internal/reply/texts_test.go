@@ -40,6 +40,14 @@ func TestTexts(t *testing.T) {
 }
 
 // Whole classes: each known message, however it is written, and what is none.
+func TestALongText(t *testing.T) {
+	t.Parallel()
+	for length, want := range map[int]reply.Refusal{300: reply.SubmissionNotFound, 301: reply.None} {
+		text := "Submission " + strings.Repeat("1", length-len("Submission  not found")) + " not found"
+		assert.Equal(t, want, read(answer(404, fmt.Sprintf(`{"error":%q}`, text)), true).Refusal, length)
+	}
+}
+
 func TestKnownMessages(t *testing.T) {
 	t.Parallel()
 	known := map[string]reply.Refusal{
