@@ -34,7 +34,7 @@ func (m *memory) Stats(context.Context) (outbox.Stats, error) {
 }
 
 // A reader buys twice, after a click for each purchase. The first tracking is
-// still in the user's row at the second purchase. FirstNew passes over it.
+// still in the user's row at the second purchase. FirstNew skips it.
 func ExampleFirstNew() {
 	ctx := context.Background()
 	queue := &memory{known: map[string]bool{}}
@@ -53,8 +53,8 @@ func ExampleFirstNew() {
 	// the_second_click <nil>
 }
 
-// A page for people, and with ?format=json an answer for a monitor: 503 if a
-// person has to act.
+// The handler serves a page for people. With ?format=json it serves a monitor: the
+// status is 503 if a person has to act.
 func ExampleStatusHandler() {
 	queue := &memory{known: map[string]bool{"offer_1/submission_1": true}}
 	mux := http.NewServeMux()

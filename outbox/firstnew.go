@@ -8,7 +8,7 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// lookupMax is how long a landing page waits for the queue's database.
+// lookupMax bounds how long a landing page waits for the queue's database.
 const lookupMax = 2 * time.Second
 
 // FirstNew returns the first of ts that is live and not yet in the queue, or the
@@ -20,11 +20,12 @@ const lookupMax = 2 * time.Second
 //	}
 //	err = queue.Enqueue(ctx, t)
 //
-// A conversion counts once. Without FirstNew, a tracking that was left in the row
-// or the cookie after a first purchase hides the click behind the second one.
+// A conversion counts once. After a first purchase, its tracking may still be in
+// the row or the cookie. FirstNew skips it, so the click of a second purchase
+// counts.
 //
-// If the database fails, FirstNew returns the error together with what
-// [sparkloop.FirstLive] returns for the trackings that are not known.
+// If the database fails, FirstNew returns an error and the first live tracking
+// that it has not found in the queue.
 func FirstNew(ctx context.Context, q Queue, ts ...sparkloop.Tracking) (sparkloop.Tracking, error) {
 	rest := slices.Clone(ts)
 	for {
@@ -39,9 +40,9 @@ func FirstNew(ctx context.Context, q Queue, ts ...sparkloop.Tracking) (sparkloop
 	}
 }
 
-// Enqueued returns a function for capture.Options.Enqueued. It reports whether a
-// conversion is in the queue, in any state. It waits at most 2 s for the database;
-// after an error it reports false, which keeps the stored click.
+// Enqueued returns a function for capture.Options.Enqueued. The function reports
+// whether a conversion is in the queue, in any state. It waits at most 2 s for the
+// database. After an error it returns false, and the stored click stays.
 func Enqueued(q Queue) func(context.Context, sparkloop.Tracking) bool {
 	return func(ctx context.Context, t sparkloop.Tracking) bool {
 		ctx, cancel := context.WithTimeout(ctx, lookupMax)

@@ -14,7 +14,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// shelf answers Lookup alone.
+// shelf implements Lookup. Other methods panic.
 type shelf struct {
 	outbox.Queue
 	known  map[string]outbox.State
@@ -58,7 +58,7 @@ func TestFirstNew(t *testing.T) {
 		"nothing":                  {},
 		"nothing usable":           {ts: []sparkloop.Tracking{zero, unread, bad, old}},
 		"the first":                {ts: []sparkloop.Tracking{row, cookie}, want: row, asked: []string{"o/row"}},
-		"past what is not live":    {ts: []sparkloop.Tracking{zero, unread, bad, old, cookie}, want: cookie, asked: []string{"o/cookie"}},
+		"skips what is not live":   {ts: []sparkloop.Tracking{zero, unread, bad, old, cookie}, want: cookie, asked: []string{"o/cookie"}},
 		"pending is known":         {known: map[string]outbox.State{"o/row": outbox.Pending}, ts: []sparkloop.Tracking{row, cookie}, want: cookie, asked: []string{"o/row", "o/cookie"}},
 		"confirmed is known":       {known: map[string]outbox.State{"o/row": outbox.Confirmed}, ts: []sparkloop.Tracking{row, cookie}, want: cookie, asked: []string{"o/row", "o/cookie"}},
 		"dead is known":            {known: map[string]outbox.State{"o/row": outbox.Dead}, ts: []sparkloop.Tracking{row, cookie}, want: cookie, asked: []string{"o/row", "o/cookie"}},
@@ -68,7 +68,7 @@ func TestFirstNew(t *testing.T) {
 		"a test hides no real one": {ts: []sparkloop.Tracking{test, cookie}, want: cookie, asked: []string{"o/cookie"}},
 		"a test, if nothing else":  {known: map[string]outbox.State{"o/cookie": outbox.Pending}, ts: []sparkloop.Tracking{test, cookie}, want: test, asked: []string{"o/cookie", "o/test"}},
 		"a failure":                {fails: map[string]error{"o/row": down}, ts: []sparkloop.Tracking{old, row, cookie}, want: row, err: down, asked: []string{"o/row"}},
-		"a failure, past a known one": {
+		"a failure after a known one": {
 			known: map[string]outbox.State{"o/row": outbox.Confirmed}, fails: map[string]error{"o/cookie": down},
 			ts: []sparkloop.Tracking{row, cookie}, want: cookie, err: down, asked: []string{"o/row", "o/cookie"},
 		},
@@ -93,7 +93,7 @@ func TestEnqueued(t *testing.T) {
 	assert.True(t, ask(t.Context(), known))
 	assert.False(t, ask(t.Context(), sparkloop.Tracking{Offer: "o", Submission: "new"}))
 	q.fails["o/known"] = errors.New("down")
-	assert.False(t, ask(t.Context(), known), "the stored click stays if nobody can tell")
+	assert.False(t, ask(t.Context(), known), "the stored click stays after an error")
 }
 
 func TestEnqueuedDoesNotHoldUpAPage(t *testing.T) {

@@ -12,44 +12,43 @@
 // A conversion is [Pending] until SparkLoop answers:
 //
 //   - [Confirmed]: SparkLoop confirmed it, now or before.
-//   - [Dead]: SparkLoop refused it, and [sparkloop.Retryable] is false. A person has
-//     to look at it.
-//   - [Expired]: SparkLoop refused it, or failed with a 500, after the 45 days. They
-//     count from CapturedAt, or from enqueueing if that is unknown. A conversion
-//     never expires because of an outage, a wrong key, a rate limit or a proxy's page.
+//   - [Dead]: SparkLoop refused it, and [sparkloop.Retryable] is false. A person
+//     has to look at it.
+//   - [Expired]: SparkLoop refused it, or failed with a 500, after the 45 days.
+//     They count from CapturedAt, or from enqueueing if CapturedAt is zero. An
+//     outage, a wrong key, a rate limit or a proxy's page never expires a
+//     conversion.
 //
-// After every other answer the conversion stays pending. The queue retries it after
-// pauses that grow from RetryMin to RetryMax.
-//
-// # Order
-//
-// Fresh conversions are sent first. A backlog is sent by expiry, and gets a share of
-// the rate limit.
-//
-// # Pauses
-//
-// If two conversions fail alike, with no success in between, the queue pauses. In a
-// pause it sends one conversion at a time as a probe, each time of another offer if
-// there is one, at intervals that grow to 5 minutes, or to RetryMax if that is
-// shorter. A success ends the pause; an offer that failed in it stays paused alone
-// until one of its own probes succeeds. So a fault of one offer does not stop the
-// others. A 401 pauses only the process that got it: while a key is being changed,
-// another process may have the right one. A pause is logged once three probes have
-// failed, a rejected key at once.
+// After every other answer the conversion stays pending. The queue retries it
+// after pauses that grow from RetryMin to RetryMax.
 //
 // # Order of delivery
 //
-// A conversion enqueued within the last 10 minutes is sent first, the oldest of them
-// first. The others are sent by expiry: what expires first is sent first, and what is
-// beyond its 45 days last. While both wait, every tenth slot is for the latter, and
-// every second slot once the first of them expires within a day.
+// Conversions enqueued within the last 10 minutes are sent first, the oldest of
+// them first. All other conversions are the backlog. It is sent by expiry: the
+// first to expire is sent first. Conversions beyond their 45 days are sent last.
+// While fresh conversions wait, every tenth slot goes to the backlog. If its first
+// conversion expires within a day, every second slot does.
+//
+// # Pauses
+//
+// If two conversions fail alike, with no success in between, the queue pauses. In
+// a pause it sends one conversion at a time as a probe. Each probe is of another
+// offer, if there is one. The intervals grow to 5 minutes, or to RetryMax if that
+// is shorter.
+//
+// A success ends the pause. An offer that failed in the pause stays paused alone
+// until one of its own probes succeeds. So a fault of one offer does not stop the
+// other offers. A 401 pauses only the process that received it: while a key is
+// being changed, another process may have the right one. A pause is logged after
+// three failed probes, a rejected key at once.
 //
 // # Rate limit
 //
 // All processes on one database share one rate limit, with the numbers of
-// [sparkloop.Client.RateLimit]. It survives a crash. A 429 delays all processes. Calls
-// through an engine's Client method share the limit. A client with
-// [sparkloop.WithLimiter] keeps its own.
+// [sparkloop.Client.RateLimit]. It survives a crash. A 429 delays all processes.
+// Calls through an engine's Client method share the limit. A client with
+// [sparkloop.WithLimiter] keeps its own limiter.
 package outbox
 
 import (
@@ -199,17 +198,19 @@ type Options struct {
 	// are stored until they are redriven.
 	Keep time.Duration
 
-	// Source returns the conversions that should have been confirmed: the
-	// merchant's own orders that were paid since that time. Select by the time of
-	// payment: an order that was created last week and paid today has to be found.
-	// What is missing in the queue
-	// is enqueued and counted in Stats.Swept; what is known, zero or invalid is
-	// passed over. It is asked at Open for the last 45 days (or Keep less a day,
-	// if that is less), and every SourceEvery, default 1 h and shorter than that
-	// time, for the time since the last sweep and a day more. An error is logged,
-	// and the sweep tried again after a minute. A process that enqueues only does
-	// not sweep.
-	Source      func(ctx context.Context, since time.Time) ([]sparkloop.Tracking, error)
+	// Source returns the trackings of your orders that were paid since a time.
+	// Select by the time of payment: an order that was created last week and paid
+	// today must be found. Conversions that are missing in the queue are enqueued
+	// and counted in Stats.Swept. Known, zero and invalid trackings are ignored.
+	//
+	// Source is called at Open for the last 45 days, or for Keep minus a day if that
+	// is shorter. After that it is called every SourceEvery, for the time since the
+	// last sweep plus a day. After an error, which is logged, it is called again in a
+	// minute. A process that only enqueues does not call it. Default: nil, no sweeps.
+	Source func(ctx context.Context, since time.Time) ([]sparkloop.Tracking, error)
+
+	// SourceEvery is the time between two sweeps of Source. Default: 1h. It must be
+	// shorter than 45 days and than Keep minus a day.
 	SourceEvery time.Duration
 
 	// AdoptAPI makes this client's base URL that of the queue. Set it for one start

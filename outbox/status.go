@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// A queue is unhealthy beyond these.
+// Limits beyond which a queue is unhealthy.
 const (
 	pausedMost  = 15 * time.Minute
 	pendingMost = time.Hour
@@ -25,10 +25,10 @@ const (
 )
 
 const (
-	readMost    = 10 * time.Second // for all that one request reads
-	finishedMax = 50               // dead ones on the page, and expired ones
-	failingMax  = 20               // pending ones on the page
-	searchMax   = 1000             // pending ones looked through for those
+	readMost    = 10 * time.Second // per request
+	finishedMax = 50               // rows of the dead and of the expired table
+	failingMax  = 20               // rows of the table of pending conversions
+	searchMax   = 1000             // pending conversions that are read for these rows
 )
 
 var (
@@ -40,20 +40,20 @@ var (
 	statusPage = template.Must(template.New("status").Funcs(template.FuncMap{"count": count, "span": span}).Parse(statusHTML))
 )
 
-// StatusHandler returns a page for people that shows the state of a queue. It answers
-// GET and HEAD, and changes nothing.
+// StatusHandler returns a handler for a page that shows the state of a queue. It
+// accepts GET and HEAD, and changes nothing.
 //
-// With ?format=json it answers a monitor: [Stats] in JSON, "healthy", and "problems" in
-// words. The status is 503 instead of 200 if:
+// With ?format=json it returns JSON for a monitor: the fields of [Stats], "healthy",
+// and "problems", a list of sentences. The status is 503 instead of 200 if:
 //
 //   - SparkLoop rejects the API key;
 //   - the queue has been paused for over 15 minutes;
 //   - the oldest pending conversion has waited for over an hour;
 //   - a conversion became dead or expired within 24 hours and was not redriven;
-//   - the queue cannot be read in 10 seconds. Only then the page has a 503 too.
+//   - the queue cannot be read within 10 seconds. Only then the page is a 503 too.
 //
-// The page shows no key, but it shows offers, submissions and reasons: put it behind
-// the application's own authentication. Never make it a liveness probe: a restart does
+// The page shows offers, submissions and reasons, but no key. Put it behind the
+// application's own authentication. Never make it a liveness probe: a restart does
 // not help.
 func StatusHandler(q Queue) http.Handler {
 	style := sha256.Sum256([]byte(statusCSS))
@@ -78,13 +78,13 @@ func StatusHandler(q Queue) http.Handler {
 		case "json":
 			serveStatusJSON(ctx, w, q)
 		default:
-			http.Error(w, "unknown format: it is json, or html if left out", http.StatusBadRequest)
+			http.Error(w, "unknown format: use json or html (the default)", http.StatusBadRequest)
 		}
 	})
 }
 
-// Problems returns the problems of a queue in words, or an empty slice. StatusHandler
-// and "sparkloop queue stats" show them.
+// Problems returns the problems of a queue as sentences, or an empty slice.
+// StatusHandler and "sparkloop queue stats" show them.
 func (s Stats) Problems() []string {
 	problems := []string{} // in JSON [], not null
 	paused := s.Time.Sub(s.PausedSince)
@@ -109,7 +109,8 @@ func (s Stats) Problems() []string {
 // KeyRejected reports whether nothing is sent because SparkLoop answered 401.
 func (s Stats) KeyRejected() bool { return strings.HasPrefix(s.PausedReason, KeyRejected) }
 
-// check returns a queue's figures, nil if it cannot be read, and what is wrong.
+// check returns a queue's figures and its problems. The figures are nil if the
+// queue cannot be read.
 func check(ctx context.Context, q Queue) (*Stats, []string) {
 	s, err := q.Stats(ctx)
 	if err != nil {
@@ -138,7 +139,7 @@ func serveStatusJSON(ctx context.Context, w http.ResponseWriter, q Queue) {
 	w.Write(append(body, '\n')) //nolint:errcheck // the monitor has gone
 }
 
-// statusView is what the page shows.
+// statusView is the data of the page.
 type statusView struct {
 	Style    template.CSS
 	Problems []string
@@ -149,15 +150,15 @@ type statusView struct {
 	Tables    []statusTable
 }
 
-// statusBar is an hour's confirmations, drawn in a plot that is 100 high.
+// statusBar is one hour's confirmations. The plot is 100 units high.
 type statusBar struct{ Count, X, Y, Height, From, To int }
 
 type statusTable struct {
 	Title, Hint string
-	When        string // its column's heading
+	When        string // heading of the column of times
 	Rows        []statusRow
-	More        string // what is not shown
-	Error       string // why not all is shown
+	More        string // a note on rows that are not shown
+	Error       string // the error that ended the list early
 }
 
 type statusRow struct {
@@ -175,7 +176,7 @@ func serveStatusPage(ctx context.Context, w http.ResponseWriter, q Queue) {
 		view.plot()
 		view.Tables = []statusTable{finished(ctx, q, stats, Dead), finished(ctx, q, stats, Expired), failing(ctx, q, stats)}
 	}
-	var page bytes.Buffer // a failure leaves no half a page
+	var page bytes.Buffer // after an error, no part of the page is sent
 	if err := statusPage.Execute(&page, view); err != nil {
 		http.Error(w, "the page cannot be written: "+oneLine(err), http.StatusInternalServerError)
 		return
@@ -192,7 +193,7 @@ func (v *statusView) plot() {
 		v.Sum += n
 		height := 0
 		if v.Most > 0 {
-			height = (n*100 + v.Most - 1) / v.Most // rounded up: one confirmation can be seen beside thousands
+			height = (n*100 + v.Most - 1) / v.Most // rounded up: one confirmation stays visible beside thousands
 		}
 		v.Bars = append(v.Bars, statusBar{n, i*10 + 1, 100 - height, height, len(hours) - i, len(hours) - i - 1})
 	}
@@ -200,12 +201,12 @@ func (v *statusView) plot() {
 
 // finished lists the latest dead or expired conversions.
 func finished(ctx context.Context, q Queue, s *Stats, state State) statusTable {
-	t := statusTable{Title: "Dead", When: "Died", Hint: "SparkLoop refused them for good."}
+	t := statusTable{Title: "Dead", When: "Died", Hint: "SparkLoop refused them. They are not retried."}
 	all := s.Dead
 	if state == Expired {
 		t.Title, t.When, t.Hint, all = "Expired", "Expired", "SparkLoop did not accept them within the 45 days.", s.Expired
 	}
-	t.Hint += " Once the cause is gone, Redrive with an ID makes one pending again, RedriveAll all of them."
+	t.Hint += " After mending the cause, make them pending again: Redrive by ID, or RedriveAll."
 	if all == 0 {
 		return t
 	}
@@ -225,9 +226,9 @@ func finished(ctx context.Context, q Queue, s *Stats, state State) statusTable {
 	return t
 }
 
-// failing lists the latest pending conversions with an attempt behind them.
+// failing lists the latest pending conversions with at least one attempt.
 func failing(ctx context.Context, q Queue, s *Stats) statusTable {
-	t := statusTable{Title: "Pending after a failure", When: "Next attempt", Hint: "They are tried again until SparkLoop has answered."}
+	t := statusTable{Title: "Pending after a failure", When: "Next attempt", Hint: "They are retried until SparkLoop answers."}
 	if s.Pending == 0 {
 		return t
 	}
@@ -254,19 +255,19 @@ func failing(ctx context.Context, q Queue, s *Stats) statusTable {
 	return t
 }
 
-// row leaves out of the reason what another column says.
+// row returns a table row. The reason loses the prefix that repeats the two IDs.
 func row(e Entry, when time.Time, away string) statusRow {
 	e.Reason = strings.TrimPrefix(e.Reason, "sparkloop: confirm "+e.Tracking.Key()+": ")
 	return statusRow{e, when, away}
 }
 
-// oneLine is an error's text without its line breaks.
+// oneLine returns an error's text without line breaks.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
-// span says a duration as people do: 45 s, 3 min, 2 h 5 min, 3 d 4 h.
+// span formats a duration for people: 45 s, 3 min, 2 h 5 min, 3 d 4 h.
 func span(d time.Duration) string {
 	const day = 24 * time.Hour
-	d = max(d, 0) // a clock was set back
+	d = max(d, 0) // the clock may have been set back
 	large, small, rest := "", "", time.Duration(0)
 	switch {
 	case d < time.Minute:
@@ -284,7 +285,7 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%s %d %s", large, rest, small)
 }
 
-// count writes a number with a comma before every three digits.
+// count formats a number with a comma before every three digits.
 func count(n int) string {
 	digits := strconv.Itoa(n)
 	for i := len(digits) - 3; i > 0; i -= 3 {

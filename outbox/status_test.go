@@ -24,7 +24,7 @@ import (
 
 var noon = time.Date(2026, 7, 3, 12, 0, 0, 0, time.UTC)
 
-// fakeQueue answers Stats and List; anything else panics.
+// fakeQueue implements Stats and List. Other methods panic.
 type fakeQueue struct {
 	outbox.Queue
 	stats    outbox.Stats
@@ -50,7 +50,7 @@ func (q *fakeQueue) List(_ context.Context, s outbox.State) iter.Seq2[outbox.Ent
 	}
 }
 
-// fill adds n entries in a state, tried as often as that.
+// fill adds n entries in a state, each with this many attempts.
 func (q *fakeQueue) fill(s outbox.State, n, attempts int) {
 	if q.entries == nil {
 		q.entries, q.yielded = map[outbox.State][]outbox.Entry{}, map[outbox.State]int{}
@@ -160,7 +160,7 @@ func TestStatusJSON(t *testing.T) {
 func TestStatusOfAnEmptyQueue(t *testing.T) {
 	t.Parallel()
 	q := &fakeQueue{stats: outbox.Stats{Time: noon}}
-	q.fill(outbox.Dead, 1, 1) // came after Stats
+	q.fill(outbox.Dead, 1, 1) // added after Stats was read
 	html := page(t, q)
 	require.Contains(t, html, "<title>Healthy – SparkLoop outbox</title>")
 	require.Contains(t, html, `Not paused. As of <time datetime="2026-07-03T12:00:00Z">2026-07-03 12:00</time>.`)
@@ -205,7 +205,7 @@ func TestStatusPlot(t *testing.T) {
 	t.Parallel()
 	q := &fakeQueue{stats: outbox.Stats{Time: noon, ConfirmedByHour: [24]int{0: 2000, 12: 1000, 23: 1}}}
 	html := page(t, q)
-	require.Contains(t, html, "3,001 in the last 24 hours, at most 2,000 in one of them.")
+	require.Contains(t, html, "3,001 in the last 24 hours, at most 2,000 in one hour.")
 	require.Contains(t, html, `<rect x="1" y="0" width="8" height="100"><title>2,000, 24 to 23 h ago</title></rect>`)
 	require.Contains(t, html, `<rect x="121" y="50" width="8" height="50"><title>1,000, 12 to 11 h ago</title></rect>`)
 	require.Contains(t, html, `<rect x="231" y="99" width="8" height="1"><title>1, 1 to 0 h ago</title></rect>`, "few beside many can be seen")
@@ -327,7 +327,7 @@ func TestStatusWhenAListCannotBeRead(t *testing.T) {
 	require.Equal(t, 2, strings.Count(html, "The list could not be read: disk I/O error"), "expired and pending")
 }
 
-// stuckQueue answers when it is asked to give up.
+// stuckQueue returns only when the context ends.
 type stuckQueue struct{ outbox.Queue }
 
 func (stuckQueue) Stats(ctx context.Context) (outbox.Stats, error) {
@@ -424,7 +424,7 @@ func TestStatusFormats(t *testing.T) {
 	for _, target := range []string{"/outbox?format=xml", "/outbox?format=JSON", "/outbox?format=%3Cb%3E"} {
 		w := ask(nil, http.MethodGet, target)
 		assert.Equal(t, http.StatusBadRequest, w.Code, target)
-		assert.Equal(t, "unknown format: it is json, or html if left out\n", w.Body.String())
+		assert.Equal(t, "unknown format: use json or html (the default)\n", w.Body.String())
 		assert.Equal(t, "text/plain; charset=utf-8", w.Header().Get("Content-Type"))
 	}
 }
