@@ -21,7 +21,6 @@ import (
 	"crypto/subtle"
 	"database/sql"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -49,21 +48,13 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
-	flags := flag.NewFlagSet("outbox", flag.ContinueOnError)
-	flags.SetOutput(out)
+	flags := story.Flags(out, "outbox", "[flags]", ""+
+		"  SPARKLOOP_API_KEY   serves the shop and confirms at SparkLoop; without it, tells a story\n"+
+		"  SPARKLOOP_BASE_URL  another address of SparkLoop's API\n"+
+		"  ADMIN_PASSWORD      for /status and /metrics; default: a random one, which is printed\n")
 	addr := flags.String("addr", "127.0.0.1:8080", "`host:port` to listen on, with a key")
 	dir := flags.String("data", ".", "`folder` for orders.db and sparkloop.db, with a key; a deployment must keep it")
-	flags.Usage = func() {
-		fmt.Fprint(out, "usage: outbox [flags]\n")
-		flags.PrintDefaults()
-		fmt.Fprint(out, "variables:\n"+
-			"  SPARKLOOP_API_KEY   serves the shop and confirms at SparkLoop; without it, tells a story\n"+
-			"  SPARKLOOP_BASE_URL  another address of SparkLoop's API\n"+
-			"  ADMIN_PASSWORD      for /status and /metrics; default: a random one, which is printed\n")
-	}
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return nil
-	} else if err != nil {
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if getenv("SPARKLOOP_API_KEY") == "" {
@@ -127,28 +118,19 @@ func open(ctx context.Context, dir string, client *sparkloop.Client, password st
 	return p, nil
 }
 
-// closeMax bounds the shutdown. Set your supervisor's grace period to at least
-// this long. Killing the process earlier loses no data.
-const closeMax = 25 * time.Second
+// closeMax limits the time to close the queue. Handlers have 10 s before. Killing
+// the process earlier loses no data.
+const closeMax = 15 * time.Second
 
-// serve serves until ctx ends, then closes everything.
+// serve serves until ctx ends, then closes everything: first the handlers, which
+// enqueue; then the queue, whose Source reads the database; the database last.
 func (p *program) serve(ctx context.Context, l net.Listener) error {
-	server := &http.Server{Handler: p.handler, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
-	var err error
-	select {
-	case err = <-failed:
-	case <-ctx.Done():
-	}
+	err := story.Serve(ctx, l, p.handler)
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeMax)
 	defer cancel()
-	// First the handlers, which enqueue. Then the queue, whose Source reads the
-	// database. The database last.
-	return errors.Join(err, server.Shutdown(end), p.queue.Close(end), p.db.Close())
+	return errors.Join(err, p.close(end))
 }
 
-// close is for a program that does not serve.
 func (p *program) close(ctx context.Context) error {
 	return errors.Join(p.queue.Close(ctx), p.db.Close())
 }

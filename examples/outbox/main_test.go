@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"io"
 	"log/slog"
 	"net/http"
@@ -131,7 +132,7 @@ func TestWrongUsage(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	key := map[string]string{"SPARKLOOP_API_KEY": "k", "ADMIN_PASSWORD": "p"}
-	require.NoError(t, run(t.Context(), []string{"-h"}, env(nil), &out))
+	require.ErrorIs(t, run(t.Context(), []string{"-h"}, env(nil), &out), flag.ErrHelp)
 	assert.Contains(t, out.String(), "ADMIN_PASSWORD")
 	require.ErrorContains(t, run(t.Context(), []string{"-x"}, env(nil), &out), "-x")
 	require.ErrorContains(t, run(t.Context(), []string{"-addr", "127.0.0.1:-1"}, env(key), &out), "invalid port")

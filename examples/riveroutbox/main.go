@@ -23,7 +23,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -55,21 +54,13 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, getenv func(string) string, in io.Reader, out io.Writer) error {
-	flags := flag.NewFlagSet("riveroutbox", flag.ContinueOnError)
-	flags.SetOutput(out)
+	flags := story.Flags(out, "riveroutbox", "[flags] [web | worker]", ""+
+		"  DATABASE_URL        of a PostgreSQL\n"+
+		"  SPARKLOOP_API_KEY   for web and worker\n"+
+		"  SPARKLOOP_BASE_URL  another address of SparkLoop's API\n")
 	addr := flags.String("addr", "127.0.0.1:8080", "`host:port` of the web process")
 	child := flags.Bool("child", false, "end when standard input ends, with the process that started this one")
-	flags.Usage = func() {
-		fmt.Fprint(out, "usage: riveroutbox [flags] [web | worker]\n")
-		flags.PrintDefaults()
-		fmt.Fprint(out, "variables:\n"+
-			"  DATABASE_URL        of a PostgreSQL\n"+
-			"  SPARKLOOP_API_KEY   for web and worker\n"+
-			"  SPARKLOOP_BASE_URL  another address of SparkLoop's API\n")
-	}
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return nil
-	} else if err != nil {
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	role := flags.Arg(0)
@@ -82,12 +73,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, in io.R
 		return errors.New("DATABASE_URL is not set; for example postgres://shop@db.example.com/shop?pool_max_conns=8")
 	}
 	if *child {
-		var end context.CancelFunc
-		ctx, end = context.WithCancel(ctx)
-		go func() {
-			io.Copy(io.Discard, in) //nolint:errcheck // it ends, in whatever way
-			end()
-		}()
+		ctx = story.AsChild(ctx, in)
 	}
 	client, err := story.Connect(getenv)
 	if err != nil {

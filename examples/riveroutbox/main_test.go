@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"io"
 	"net/http"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sparkloop-go/sparkloop/examples/internal/story"
 	"github.com/sparkloop-go/sparkloop/internal/pgtest"
 )
 
@@ -72,7 +74,7 @@ func TestAStoryInADatabaseThatIsInUse(t *testing.T) {
 
 func TestAProcessThatDoesNotStart(t *testing.T) {
 	t.Parallel()
-	_, err := startProcess(t.Context(), []string{"DATABASE_URL="}, "worker")
+	_, err := story.StartProcess(t.Context(), []string{"DATABASE_URL="}, "worker")
 	require.ErrorContains(t, err, "DATABASE_URL is not set")
 }
 
@@ -103,7 +105,7 @@ func TestWrongUsage(t *testing.T) {
 		return out.String(), err
 	}
 	out, err := try(nil, "-h")
-	require.NoError(t, err)
+	require.ErrorIs(t, err, flag.ErrHelp)
 	assert.Contains(t, out, "DATABASE_URL")
 	_, err = try(nil, "-x")
 	require.ErrorContains(t, err, "-x")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/capture"
+	"github.com/sparkloop-go/sparkloop/examples/internal/story"
 	"github.com/sparkloop-go/sparkloop/outbox"
 	"github.com/sparkloop-go/sparkloop/outbox/riveroutbox"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
@@ -74,14 +75,14 @@ func TestTheSavepointSavesTheOrderAndSourceTheConversion(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, found)
 
-	worker, err := startProcess(t.Context(), []string{
+	worker, err := story.StartProcess(t.Context(), []string{
 		"DATABASE_URL=" + url, "SPARKLOOP_API_KEY=" + sparklooptest.APIKey, "SPARKLOOP_BASE_URL=" + api.URL(),
 	}, "worker")
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	require.NoError(t, api.WaitConfirmed(ctx, tracking))
-	require.NoError(t, worker.end())
+	require.NoError(t, worker.End())
 	stats, err := s.queue.Stats(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, 1, stats.Swept)

@@ -48,19 +48,19 @@ func tellStory(ctx context.Context, databaseURL string, out io.Writer) error {
 
 // tell plays purchases, with a web process and a worker.
 func tell(s *story.Story, databaseURL string, pool *pgxpool.Pool) {
-	start := func(args ...string) *process {
-		p := story.Must(startProcess(s.Ctx, []string{
+	start := func(args ...string) *story.Process {
+		p := story.Must(story.StartProcess(s.Ctx, []string{
 			"DATABASE_URL=" + databaseURL,
 			"SPARKLOOP_API_KEY=" + sparklooptest.APIKey,
 			"SPARKLOOP_BASE_URL=" + s.API.URL(),
 		}, args...))
-		s.Cleanup(p.end)
+		s.Cleanup(p.End)
 		return p
 	}
 	s.Step("Two processes: one for the web, which only enqueues, and a worker, which delivers")
 	worker := start("worker")
 	web := start("-addr", "127.0.0.1:0", "web")
-	s.Printf("   web     process %d, %s\n   worker  process %d\n", web.pid(), web.said, worker.pid())
+	s.Printf("   web     process %d, %s\n   worker  process %d\n", web.PID(), web.Said, worker.PID())
 	// This process only looks into the queue.
 	queue := story.Must(riveroutbox.Open(s.Ctx, pool, s.Client, riveroutbox.Options{
 		Options: outbox.Options{Workers: -1, Logger: slog.New(slog.DiscardHandler)},
@@ -69,8 +69,8 @@ func tell(s *story.Story, databaseURL string, pool *pgxpool.Pool) {
 	// buys has a new reader click, land and buy.
 	buys := func(card string) sparkloop.Tracking {
 		v := s.Visitor()
-		v.Click("", web.said).OK()
-		answer := v.Submit(web.said+"buy", url.Values{"card": {card}})
+		v.Click("", web.Said).OK()
+		answer := v.Submit(web.Said+"buy", url.Values{"card": {card}})
 		s.Printf("   web     %s: %s\n", answer.Status, answer.Body)
 		return v.Tracking
 	}
@@ -84,11 +84,11 @@ func tell(s *story.Story, databaseURL string, pool *pgxpool.Pool) {
 	s.Printf("   the conversion is in the queue: %t\n", found)
 
 	s.Step("The worker is killed with signal 9, and three readers buy")
-	story.Check(worker.kill())
+	story.Check(worker.Kill())
 	bought := []sparkloop.Tracking{buys("good"), buys("good"), buys("good")}
 	s.Printf("   … %d pending\n", story.Must(queue.Stats(s.Ctx)).Pending)
 	worker = start("worker")
-	s.Printf("   worker  process %d starts, and sends one each half second: 120 a minute, for all processes together\n", worker.pid())
+	s.Printf("   worker  process %d starts, and sends one each half second: 120 a minute, for all processes together\n", worker.PID())
 	s.Settled(queue, bought...)
 
 	s.Step("The figures")

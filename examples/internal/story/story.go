@@ -1,5 +1,5 @@
 // Package story is what the examples share: visitors with a browser, a fake
-// SparkLoop, and the printing of what happens. Copy nothing from here: an
+// SparkLoop, the printing of what happens, and the frame of a program. An
 // application needs none of it.
 package story
 
@@ -9,9 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/sparkloop-go/sparkloop"
@@ -131,24 +129,4 @@ func (s *Story) Until(done func() (bool, error)) {
 			Check(ctx.Err())
 		}
 	}
-}
-
-// Main runs a program until it ends or a signal stops it. A second Ctrl-C ends
-// the process at once.
-func Main(name string, run func(context.Context) error) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	if err := run(ctx); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
-		os.Exit(1)
-	}
-}
-
-// Connect returns a client with the key and the base URL of the environment.
-func Connect(getenv func(string) string) (*sparkloop.Client, error) {
-	var opts []sparkloop.Option
-	if base := getenv("SPARKLOOP_BASE_URL"); base != "" {
-		opts = append(opts, sparkloop.WithBaseURL(base))
-	}
-	return sparkloop.New(getenv("SPARKLOOP_API_KEY"), opts...)
 }
