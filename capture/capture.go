@@ -1,29 +1,31 @@
-// Package capture keeps what a reader brings from SparkLoop, from the landing
-// page to the purchase weeks later: middleware that takes the two ids from the
-// redirect, keeps them in one cookie, and hands them to every handler.
+// Package capture keeps a visitor's SparkLoop IDs from the landing page to the
+// purchase, perhaps weeks later. It is middleware: it reads the two IDs in the
+// landing URL, stores them in one cookie, and adds them to the context of every
+// request:
 //
 //	keep, err := capture.New(capture.Options{})
 //	...
 //	http.ListenAndServe(addr, keep.Handler(mux))
 //
-// Behind it, a handler asks for what there is:
+// A handler behind it reads the tracking:
 //
 //	tracking, ok := capture.FromContext(r.Context())
 //
 // Copy the tracking to the user's row at signup, and to the order's row at the
-// purchase: a cookie stays on one device, and it does not come along with
-// another site's form (a payment's or a sign-in's callback).
+// purchase. A cookie stays on one device, and browsers omit it on cross-site
+// POSTs, such as the callback of a payment or a sign-in.
 //
 // # The cookie
 //
-// It holds several offers, each with its submission and the time of the click,
-// and nothing about the person. Scripts cannot read it. It lives for what is
-// left of the 45 days in which SparkLoop takes a confirmation. A response that
-// sets it is marked as private and not to be stored, whatever the handler says,
-// so that no cache gives it to another visitor.
+// The cookie holds several offers, each with its submission and the time of the
+// click, and nothing about the person. Scripts cannot read it. It expires with
+// its newest click, 45 days after the click: SparkLoop accepts no confirmation
+// later. A response that sets the cookie always has "Cache-Control: private,
+// no-store", also if the handler sets another value, so that no cache shares
+// the cookie.
 //
-// A request that brings neither the parameters nor the cookie passes without an
-// allocation, and its response is not touched.
+// A request without the parameters and without the cookie costs no allocation,
+// and its response is not changed.
 package capture
 
 import (
@@ -42,81 +44,82 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// Policy says which click on an offer counts when there are several.
+// Policy decides which of several clicks on one offer counts.
 type Policy int
 
-// FirstClick keeps the first click on an offer for as long as it lives, as
-// SparkLoop's own script does. LastClick takes the latest one. Different offers
-// never disturb each other.
+// FirstClick keeps the first click on an offer until it expires, as SparkLoop's
+// own script does. LastClick keeps the latest click. Clicks on different offers
+// are independent.
 const (
 	FirstClick Policy = iota
 	LastClick
 )
 
-// Options are the settings of a [Capture]. The zero value is a good one.
+// Options are the settings of a [Capture]. The zero value is ready to use.
 type Options struct {
-	// CookieName is the cookie's name. Defaults to "sparkloop_t".
+	// CookieName is the cookie's name. Default: "sparkloop_t".
 	CookieName string
 
 	// Domain shares the cookie with subdomains: "example.com" for
-	// www.example.com and app.example.com. Empty keeps it on the host that
-	// sets it.
+	// www.example.com and app.example.com. Default: empty, only the host that
+	// sets the cookie.
 	Domain string
 
-	// MaxOffers is how many offers the cookie holds; the oldest goes first.
-	// The cookie never has more than 2 KB, which is room for about 30 offers
-	// with ids of the usual length. Defaults to 5, at most 50.
+	// MaxOffers is the number of offers in the cookie. Default: 5. Limit: 50.
+	// If the cookie is full, the oldest click is dropped. The cookie's value
+	// has at most 2 KB, enough for about 30 offers with IDs of the usual
+	// length.
 	MaxOffers int
 
-	// Policy says which click on the same offer counts. Defaults to FirstClick.
+	// Policy decides which click on the same offer counts. Default: FirstClick.
 	Policy Policy
 
-	// Enqueued reports whether a tracking is spent: its conversion is enqueued or
-	// confirmed. It is called only when a new click meets a stored one of the same
-	// offer, with the stored one. true lets the new click replace it, so that a
-	// forgotten Clear hides no second sale. outbox.Enqueued(queue) is such a
-	// function. nil means no.
+	// Enqueued reports whether the conversion of a stored tracking is already
+	// enqueued or confirmed. A new click on the same offer then replaces the
+	// stored click, also if Clear was not called. It is called only when a new
+	// click meets a stored click of the same offer. Use outbox.Enqueued(queue).
+	// Default: nil, no tracking is enqueued.
 	Enqueued func(ctx context.Context, t sparkloop.Tracking) bool
 
-	// DefaultOffer is the offer of a redirect that carries only a submission.
-	// Empty ignores such a redirect.
+	// DefaultOffer is the offer of a landing URL that has only a submission.
+	// Default: empty, such a URL is ignored.
 	DefaultOffer string
 
-	// Offers, if set, are the only offers that are captured.
+	// Offers lists the offers to capture. Default: empty, all offers.
 	Offers []string
 
-	// Allow says whether the cookie may be set for this visitor: consent. If
-	// it says no, nothing is stored, and the request's context still has the
-	// tracking; see [Capture.Save] for a consent that comes later. nil means
-	// yes.
+	// Allow reports whether the visitor consents to the cookie. Without consent
+	// nothing is stored, but the context of this request still has the
+	// tracking. To store it after a later consent, use [Capture.Save]. Default:
+	// nil, always allowed.
 	Allow func(*http.Request) bool
 
-	// CleanURL sends the browser once to the same page without the two
-	// parameters, so that they are in no bookmark and no Referer. Only pages
-	// that a person opens are redirected, and only when the tracking is kept.
-	// The middleware has to see the path as the browser sent it: put it outside
-	// of http.StripPrefix.
+	// CleanURL redirects the browser once to the same page without the two
+	// parameters, which keeps them out of bookmarks and Referer headers. Only
+	// page loads are redirected, and only if the tracking is stored. The
+	// middleware needs the path that the browser sent: put it outside of
+	// http.StripPrefix.
 	CleanURL bool
 
-	// Insecure leaves out the cookie's Secure attribute, for a site on plain
-	// http. On loopback hosts it is left out anyway.
+	// Insecure omits the cookie's Secure attribute, for a site on plain http.
+	// On loopback hosts the attribute is always omitted.
 	Insecure bool
 
 	// OnCapture is called for each tracking that is newly stored, before the
-	// handler runs. See [IsVisit] to count people.
+	// handler runs. Use [IsVisit] to count people.
 	OnCapture func(*http.Request, sparkloop.Tracking)
 
-	// OnMissed is called for each landing URL with both parameters and no
-	// tracking: malformed ids, or an offer that is not one of Offers.
+	// OnMissed is called for each landing URL that has both parameters and is
+	// not captured: an ID is malformed, or the offer is not in Offers.
 	OnMissed func(r *http.Request, reason error)
 
-	// Logger gets a Warn for each landing URL that OnMissed is for, and once a
-	// host for a cookie that browsers refuse, an Info for a click for which there
-	// was no room, and a Debug for a URL with one parameter alone. Ids that were
-	// not valid are never logged. Defaults to slog.Default().
+	// Logger receives a Warn for each landing URL passed to OnMissed, and one
+	// per host for a cookie that browsers refuse. It receives an Info for a
+	// click that does not fit into the cookie, and a Debug for a URL with only
+	// one parameter. Malformed IDs are never logged. Default: slog.Default().
 	Logger *slog.Logger
 
-	// Now is the clock. Defaults to time.Now.
+	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 }
 
@@ -129,11 +132,12 @@ const (
 // Capture is the middleware. It is immutable and safe for concurrent use.
 type Capture struct {
 	opts     Options
-	needle   string // how the cookie begins in a header
+	needle   string // the cookie's name and "="
 	refusals refusals
 }
 
-// New checks the options and returns the middleware. Its errors name the field.
+// New returns the middleware. It returns an error that names the field if an
+// option is invalid.
 func New(o Options) (*Capture, error) {
 	if o.CookieName == "" {
 		o.CookieName = defaultName
@@ -170,7 +174,7 @@ func (o *Options) validate() error {
 			return fmt.Errorf("DefaultOffer: %w", err)
 		}
 		if !o.takes(o.DefaultOffer) {
-			return errors.New("DefaultOffer: it is not one of Offers")
+			return errors.New("DefaultOffer: not one of Offers")
 		}
 	}
 	for i, offer := range o.Offers {
@@ -184,25 +188,25 @@ func (o *Options) validate() error {
 func (o *Options) validateCookie() error {
 	trial := http.Cookie{Name: o.CookieName, Value: "v", Domain: o.Domain}
 	if trial.Valid() != nil && (&http.Cookie{Name: o.CookieName, Value: "v"}).Valid() != nil {
-		return fmt.Errorf("CookieName: %q cannot be the name of a cookie", o.CookieName)
+		return fmt.Errorf("CookieName: %q is not a valid cookie name", o.CookieName)
 	}
 	host := strings.HasPrefix(o.CookieName, "__Host-")
 	switch {
 	case strings.HasPrefix(o.CookieName, scriptSubmission):
-		return errors.New("CookieName: sl_submission_ is for the cookies of SparkLoop's own script")
+		return errors.New("CookieName: the prefix sl_submission_ is reserved for SparkLoop's own script")
 	case (host || strings.HasPrefix(o.CookieName, "__Secure-")) && o.Insecure:
 		return fmt.Errorf("CookieName: browsers refuse %s without Secure, which Insecure leaves out", o.CookieName)
 	case host && o.Domain != "":
 		return fmt.Errorf("CookieName: browsers refuse %s with a Domain", o.CookieName)
 	case trial.Valid() != nil || net.ParseIP(o.Domain) != nil || strings.HasSuffix(o.Domain, "."):
-		return fmt.Errorf("Domain: %q is not a domain such as example.com", o.Domain)
+		return fmt.Errorf("Domain: %q is not a domain like example.com", o.Domain)
 	case o.Domain != "" && o.Domain != "localhost" && isSuffix(o.Domain):
 		return fmt.Errorf("Domain: browsers refuse cookies for all of %q", o.Domain)
 	}
 	return nil
 }
 
-// isSuffix reports whether anybody can have a name under a domain, as co.uk and
+// isSuffix reports whether a domain is a public suffix, such as co.uk or
 // github.io.
 func isSuffix(domain string) bool {
 	suffix, _ := publicsuffix.PublicSuffix(domain)
@@ -213,10 +217,10 @@ func validOffer(id string) error {
 	return sparkloop.Tracking{Offer: id, Submission: "x"}.Validate()
 }
 
-// IsVisit reports whether a request is a person's visit to a page, as far as
-// headers tell: a GET or POST that is no prefetch. HEAD, OPTIONS and prefetches
-// are captured too, and OnCapture gets them: a browser shows a prefetched page
-// without another request.
+// IsVisit reports whether a request looks like a person's visit to a page: a
+// GET or POST that is no prefetch. The middleware also captures from HEAD,
+// OPTIONS and prefetch requests, and calls OnCapture for them: a browser may
+// show a prefetched page without another request.
 func IsVisit(r *http.Request) bool {
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
 		if purpose := strings.ToLower(r.Header.Get(name)); strings.Contains(purpose, "prefetch") || strings.Contains(purpose, "preview") {
@@ -226,7 +230,7 @@ func IsVisit(r *http.Request) bool {
 	return r.Method == http.MethodGet || r.Method == http.MethodPost
 }
 
-// takes says whether an offer is one of those to capture.
+// takes reports whether an offer is to be captured.
 func (o *Options) takes(offer string) bool {
 	return len(o.Offers) == 0 || slices.Contains(o.Offers, offer)
 }

@@ -25,8 +25,7 @@ const day = 24 * time.Hour
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// browser is a visitor in these tests: it keeps one cookie, by name and value,
-// and the clock can be moved.
+// browser is a visitor with one cookie and a clock that tests can move.
 type browser struct {
 	t       *testing.T
 	c       *capture.Capture
@@ -49,7 +48,7 @@ func newBrowser(t *testing.T, o capture.Options) *browser {
 	return b
 }
 
-// get opens a page and returns the response; the cookie is kept as a browser does.
+// get opens a page, keeps the cookie and returns the response.
 func (b *browser) get(target string, header ...string) *http.Response {
 	b.t.Helper()
 	r := httptest.NewRequest(http.MethodGet, target, nil)
@@ -103,15 +102,15 @@ func TestALandingIsCaptured(t *testing.T) {
 	b.now = noon.Add(44 * day)
 	resp = b.get("https://shop.example/checkout")
 	assert.Equal(t, []sparkloop.Tracking{want}, b.seen)
-	assert.Empty(t, resp.Header, "nothing to set, nothing touched")
+	assert.Empty(t, resp.Header, "the response is not changed")
 
-	// The same link again changes nothing, reload and back button included.
+	// The same link changes nothing, as with reload and back button.
 	resp = b.get(landing("o1", "s1"))
 	assert.Empty(t, resp.Header["Set-Cookie"])
 	assert.Equal(t, []sparkloop.Tracking{want}, b.seen)
 	assert.Len(t, captured, 1)
 
-	// After 45 days it is as if it had never been, and a click counts anew.
+	// After 45 days the click is forgotten, and a new one counts.
 	b.now = noon.Add(45 * day)
 	b.get("https://shop.example/checkout")
 	assert.Empty(t, b.seen)
@@ -152,7 +151,7 @@ func TestSeveralOffers(t *testing.T) {
 		b.now = noon.Add(time.Duration(n) * day)
 		b.get(landing(fmt.Sprintf("o%d", n), "s"))
 	}
-	assert.Equal(t, []string{"o3/s", "o2/s", "o1/s"}, b.keys(), "the oldest went")
+	assert.Equal(t, []string{"o3/s", "o2/s", "o1/s"}, b.keys(), "the oldest was evicted")
 	var newest, one sparkloop.Tracking
 	var ok, none bool
 	b.handler = func(_ http.ResponseWriter, r *http.Request) {
@@ -167,7 +166,8 @@ func TestSeveralOffers(t *testing.T) {
 	assert.False(t, none)
 	assert.Empty(t, resp.Header["Set-Cookie"])
 
-	// The cookie lives as long as its newest entry, each entry for itself.
+	// The cookie lives as long as its newest entry; each entry expires on its
+	// own.
 	b.now = noon.Add(46*day + time.Second)
 	b.get("https://shop.example/")
 	assert.Equal(t, []string{"o3/s", "o2/s"}, b.keys())
@@ -258,14 +258,14 @@ func TestHostileCookies(t *testing.T) {
 			assert.Empty(t, resp.Header, "neither echoed nor replaced")
 			assert.Empty(t, log.String())
 
-			// It is no obstacle to a real click.
+			// A real click is still captured.
 			b.get(landing("real", "s"))
 			assert.Contains(t, b.keys(), "real/s")
 		})
 	}
 }
 
-// entries is a cookie for so many offers, each captured a second later.
+// entries returns a cookie with n offers, captured one second apart.
 func entries(n int, stamp string) string {
 	var parts []string
 	for i := range n {
@@ -283,15 +283,15 @@ func TestConsent(t *testing.T) {
 		OnCapture: func(*http.Request, sparkloop.Tracking) { calls++ },
 	})
 	resp := b.get(landing("o1", "s1"))
-	assert.Equal(t, 200, resp.StatusCode, "a URL that is kept nowhere else is not cleaned")
+	assert.Equal(t, 200, resp.StatusCode, "the only copy of the IDs is not removed")
 	assert.Empty(t, resp.Header)
-	assert.Equal(t, []string{"o1/s1"}, b.keys(), "the request itself knows")
+	assert.Equal(t, []string{"o1/s1"}, b.keys(), "the context has the tracking")
 	assert.Zero(t, calls)
 
 	// Consent comes with the next request, which has the URL's tracking in a form.
 	b.handler = func(w http.ResponseWriter, r *http.Request) {
 		assert.NoError(t, b.c.Save(w, r, sparkloop.Tracking{Offer: "o1", Submission: "s1"}))
-		assert.NoError(t, b.c.Save(w, r, sparkloop.Tracking{Offer: "o2", Submission: "s2"}), "a second one for the same response")
+		assert.NoError(t, b.c.Save(w, r, sparkloop.Tracking{Offer: "o2", Submission: "s2"}), "a second Save for the same response")
 		assert.NoError(t, b.c.Save(w, r, sparkloop.Tracking{Offer: "o1", Submission: "later"}), "the first click stays")
 	}
 	resp = b.get("https://shop.example/consent")
@@ -302,7 +302,7 @@ func TestConsent(t *testing.T) {
 	b.get("https://shop.example/")
 	assert.ElementsMatch(t, []string{"o1/s1", "o2/s2"}, b.keys())
 
-	// Or in the landing request itself, behind the middleware.
+	// Consent may also come in the landing request itself.
 	b = newBrowser(t, capture.Options{Allow: func(*http.Request) bool { return false }})
 	b.handler = func(w http.ResponseWriter, r *http.Request) {
 		tracking, _ := capture.FromContext(r.Context())
@@ -333,7 +333,7 @@ func TestSaveRefuses(t *testing.T) {
 	}
 	b.handler = func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(200)
-		assert.ErrorContains(t, b.c.Save(w, r, sparkloop.Tracking{Offer: "mine", Submission: "s"}), "the header has been sent")
+		assert.ErrorContains(t, b.c.Save(w, r, sparkloop.Tracking{Offer: "mine", Submission: "s"}), "the response header was already sent")
 		b.c.Clear(w, r)
 	}
 	b.get(landing("mine", "s0"))
@@ -362,11 +362,11 @@ func TestClear(t *testing.T) {
 
 	b.handler = func(w http.ResponseWriter, r *http.Request) { b.c.Clear(w, r) }
 	resp = b.get("https://shop.example/")
-	assert.Regexp(t, `^sparkloop_t=x\.\S{11}\.\w+~x\.\S{11}\.\w+~x\.\S{11}\.\w+; Path=/; Max-Age=3888000; HttpOnly; Secure; SameSite=Lax$`, resp.Header.Get("Set-Cookie"), "the spent ones alone")
+	assert.Regexp(t, `^sparkloop_t=x\.\S{11}\.\w+~x\.\S{11}\.\w+~x\.\S{11}\.\w+; Path=/; Max-Age=3888000; HttpOnly; Secure; SameSite=Lax$`, resp.Header.Get("Set-Cookie"), "only spent submissions")
 	resp = b.get("https://shop.example/")
 	assert.Empty(t, resp.Header, "nothing to clear")
 
-	// A tracking without consent is forgotten too; and outside the middleware.
+	// Clear also works without consent, and outside the middleware.
 	b = newBrowser(t, capture.Options{Allow: func(*http.Request) bool { return false }})
 	b.handler = func(w http.ResponseWriter, r *http.Request) {
 		b.c.Clear(w, r, "o1")
@@ -404,11 +404,11 @@ func TestCookieAttributes(t *testing.T) {
 	}
 	assert.Equal(t, plain, set(capture.Options{Insecure: true}, "http://shop.example/"))
 	assert.Equal(t, secure, set(capture.Options{Insecure: true}, "https://shop.example/"), "TLS is TLS")
-	assert.Equal(t, secure, set(capture.Options{CookieName: "__Host-t"}, "http://localhost/"), "a browser takes it no other way")
+	assert.Equal(t, secure, set(capture.Options{CookieName: "__Host-t"}, "http://localhost/"), "browsers require Secure")
 	assert.Equal(t, "Path=/; Domain=shop.example; Max-Age=3888000; HttpOnly; Secure; SameSite=Lax", set(capture.Options{Domain: ".shop.example"}, "https://www.shop.example/"))
 
-	// Two cookies of the name: one from before Domain was set. Both count, and
-	// the old one goes with the next change.
+	// Two cookies of the name, one from before Domain was set: both are read,
+	// and the next change deletes the old one.
 	b := newBrowser(t, capture.Options{Domain: "shop.example"})
 	b.cookie = fmt.Sprintf("sparkloop_t=v1.o1.old.%d; sparkloop_t=v1.o2.s.%d~v1.o1.new.%d", noon.Unix()-60, noon.Unix(), noon.Unix())
 	resp := b.get(landing("o3", "s3"))
@@ -416,7 +416,7 @@ func TestCookieAttributes(t *testing.T) {
 	require.Len(t, resp.Header["Set-Cookie"], 2)
 	assert.Equal(t, "sparkloop_t=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax", resp.Header["Set-Cookie"][0], "the deletion goes first")
 
-	// The only one is from then, and goes with what Clear drops.
+	// The only cookie is from before Domain was set; Clear deletes it.
 	b = newBrowser(t, capture.Options{Domain: "shop.example"})
 	b.cookie = fmt.Sprintf("sparkloop_t=v1.o1.old.%d", noon.Unix()-60)
 	b.handler = func(w http.ResponseWriter, r *http.Request) { b.c.Clear(w, r, "o1") }
@@ -431,7 +431,8 @@ func TestCookieAttributes(t *testing.T) {
 	assert.Equal(t, []string{"o1/new"}, b.keys())
 }
 
-// Every way in which a response can begin carries the cookie and is private.
+// TestEveryWayOut checks that each way to start a response sets the cookie and
+// marks the response as private.
 func TestEveryWayOut(t *testing.T) {
 	t.Parallel()
 	public := func(w http.ResponseWriter) {
@@ -548,22 +549,22 @@ func TestWithoutTheMiddleware(t *testing.T) {
 func TestBadOptions(t *testing.T) {
 	t.Parallel()
 	for want, o := range map[string]capture.Options{
-		`CookieName: "a b" cannot be`:                 {CookieName: "a b"},
-		`CookieName: "a=b" cannot be`:                 {CookieName: "a=b", Domain: "also bad"},
-		"CookieName: sl_submission_ is for":           {CookieName: "sl_submission_offer_1"},
-		"CookieName: browsers refuse __Host-x with a": {CookieName: "__Host-x", Domain: "shop.example"},
-		"CookieName: browsers refuse __Host-y":        {CookieName: "__Host-y", Insecure: true},
-		"CookieName: browsers refuse __Secure-x":      {CookieName: "__Secure-x", Insecure: true},
-		`Domain: "https://shop.example" is not`:       {Domain: "https://shop.example"},
-		`Domain: "shop.example:8080" is not`:          {Domain: "shop.example:8080"},
-		`Domain: "127.0.0.1" is not`:                  {Domain: "127.0.0.1"},
-		`Domain: browsers refuse cookies for all`:     {Domain: "com"},
-		"MaxOffers: -1 is not between 1 and 50":       {MaxOffers: -1},
-		"MaxOffers: 51 is not":                        {MaxOffers: 51},
-		"Policy: 7 is neither":                        {Policy: 7},
-		"DefaultOffer: invalid tracking":              {DefaultOffer: "../x"},
-		"DefaultOffer: it is not one of Offers":       {DefaultOffer: "a", Offers: []string{"b"}},
-		"Offers[1]: invalid tracking":                 {Offers: []string{"a", ""}},
+		`CookieName: "a b" is not a valid`:                  {CookieName: "a b"},
+		`CookieName: "a=b" is not a valid`:                  {CookieName: "a=b", Domain: "also bad"},
+		"CookieName: the prefix sl_submission_ is reserved": {CookieName: "sl_submission_offer_1"},
+		"CookieName: browsers refuse __Host-x with a":       {CookieName: "__Host-x", Domain: "shop.example"},
+		"CookieName: browsers refuse __Host-y":              {CookieName: "__Host-y", Insecure: true},
+		"CookieName: browsers refuse __Secure-x":            {CookieName: "__Secure-x", Insecure: true},
+		`Domain: "https://shop.example" is not`:             {Domain: "https://shop.example"},
+		`Domain: "shop.example:8080" is not`:                {Domain: "shop.example:8080"},
+		`Domain: "127.0.0.1" is not`:                        {Domain: "127.0.0.1"},
+		`Domain: browsers refuse cookies for all`:           {Domain: "com"},
+		"MaxOffers: -1 is not between 1 and 50":             {MaxOffers: -1},
+		"MaxOffers: 51 is not":                              {MaxOffers: 51},
+		"Policy: 7 is neither":                              {Policy: 7},
+		"DefaultOffer: invalid tracking":                    {DefaultOffer: "../x"},
+		"DefaultOffer: not one of Offers":                   {DefaultOffer: "a", Offers: []string{"b"}},
+		"Offers[1]: invalid tracking":                       {Offers: []string{"a", ""}},
 	} {
 		_, err := capture.New(o)
 		require.ErrorContains(t, err, "capture: "+want)

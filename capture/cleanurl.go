@@ -8,8 +8,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/internal/query"
 )
 
-// isDocument says whether a request is for a page that a person opens: no
-// script's call, no image, no form that was sent.
+// isDocument reports whether a person opens a page with the request: no
+// script's call, no image, no submitted form.
 func isDocument(r *http.Request) bool {
 	dest, accept := r.Header.Get("Sec-Fetch-Dest"), r.Header.Get("Accept")
 	return r.Method == http.MethodGet &&
@@ -17,9 +17,9 @@ func isDocument(r *http.Request) bool {
 		(accept == "" || strings.Contains(accept, "text/html"))
 }
 
-// cleanURL is the same page without the two parameters, as a path: exactly one
-// slash at its beginning, so that no part of it can be taken for a host. The
-// other parameters stay as they are, byte for byte.
+// cleanURL returns the path and query of u without the two parameters. The path
+// starts with exactly one slash, so that no part of it is read as a host. The
+// other parameters are not changed.
 func cleanURL(u *url.URL) string {
 	path, rawQuery := query.Clean(u)
 	path = "/" + strings.TrimLeft(path, "/")

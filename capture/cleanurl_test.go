@@ -35,7 +35,7 @@ func TestCleanURL(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.URL, err = url.ParseRequestURI(path)
 		if strings.HasPrefix(path, "//") {
-			r.URL, err = &url.URL{Path: path}, nil // as net/http's server reads a request line
+			r.URL, err = &url.URL{Path: path}, nil // as net/http's server parses a request line
 		}
 		require.NoError(t, err)
 		r.URL.RawQuery = rawQuery
@@ -65,7 +65,7 @@ func TestOnlyADocumentIsRedirected(t *testing.T) {
 		b := newBrowser(t, capture.Options{CleanURL: true})
 		resp := b.get(target, headers...)
 		assert.Equal(t, 200, resp.StatusCode, headers)
-		assert.Len(t, resp.Header["Set-Cookie"], 1, "captured all the same")
+		assert.Len(t, resp.Header["Set-Cookie"], 1, "captured, but not redirected")
 	}
 	c, err := capture.New(capture.Options{CleanURL: true})
 	require.NoError(t, err)
@@ -86,7 +86,8 @@ func TestNoRedirectWhenNothingIsKept(t *testing.T) {
 		assert.Empty(t, resp.Header)
 	}
 
-	// The offer is kept already: the page is cleaned and the cookie stays as it is.
+	// The offer is already stored: the URL is cleaned, the cookie is not
+	// changed.
 	b = newBrowser(t, capture.Options{CleanURL: true})
 	assert.Equal(t, 302, b.get(landing("o", "first")).StatusCode)
 	resp := b.get(landing("o", "second"))

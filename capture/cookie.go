@@ -11,12 +11,11 @@ import (
 )
 
 const (
-	// maxCookie is the most that the cookie's value has; a longer one is not
-	// ours.
+	// maxCookie is the longest value that is written or read.
 	maxCookie = 2048
 
-	// maxCookies is how many cookies of our name are read: two if Domain was
-	// changed, more only from somebody who plays.
+	// maxCookies limits the cookies of our name that are read. There are two
+	// after a change of Domain.
 	maxCookies = 4
 
 	separator = "~"
@@ -24,7 +23,8 @@ const (
 	cacheControl = "private, no-store"
 )
 
-// hasCookie says whether a request brings our cookie, or one of SparkLoop's script.
+// hasCookie reports whether a request has our cookie, or one of SparkLoop's
+// script.
 func (c *Capture) hasCookie(r *http.Request) bool {
 	for _, line := range r.Header["Cookie"] {
 		if _, _, ok := c.nextCookie(line); ok || hasScriptCookie(line) {
@@ -34,8 +34,8 @@ func (c *Capture) hasCookie(r *http.Request) bool {
 	return false
 }
 
-// nextCookie finds the first cookie of our name in a header's line, and what
-// follows it.
+// nextCookie returns the first cookie of our name in a header line, and the
+// rest of the line.
 func (c *Capture) nextCookie(line string) (value, rest string, ok bool) {
 	for from := 0; ; {
 		i := strings.Index(line[from:], c.needle)
@@ -45,15 +45,15 @@ func (c *Capture) nextCookie(line string) (value, rest string, ok bool) {
 		i += from
 		from = i + len(c.needle)
 		if before := strings.TrimRight(line[:i], " \t"); before != "" && before[len(before)-1] != ';' {
-			continue // the end of another cookie's name, or in its value
+			continue // part of another cookie's name or value
 		}
 		value, rest, _ = strings.Cut(line[from:], ";")
 		return strings.Trim(value, " \t"), rest, true
 	}
 }
 
-// readVisit reads what the request's cookies keep. Whatever is not exactly what
-// this package writes is passed over.
+// readVisit reads the request's cookies. Entries in any other format than this
+// package writes are ignored.
 func (c *Capture) readVisit(r *http.Request) *visit {
 	v := &visit{}
 	for _, line := range r.Header["Cookie"] {
@@ -94,8 +94,8 @@ func (c *Capture) readCookie(v *visit, value string) {
 	slices.SortStableFunc(v.kept, compare)
 }
 
-// prefers reports whether of two cookies' clicks on an offer t is the one that
-// counts.
+// prefers reports whether t counts and other does not, for two clicks on one
+// offer.
 func (c *Capture) prefers(t, other sparkloop.Tracking) bool {
 	if t.Test != other.Test {
 		return other.Test
@@ -112,7 +112,7 @@ func (c *Capture) setCookie(h http.Header, r *http.Request, v *visit) {
 	}
 	private(h)
 	if c.isSet(h) {
-		return // by a Capture further in, whose cookie has the same name
+		return // by a nested Capture with the same cookie name
 	}
 	var until time.Time
 	for _, t := range v.kept {
@@ -132,8 +132,9 @@ func (c *Capture) setCookie(h http.Header, r *http.Request, v *visit) {
 		c.refusals.warn(c, r)
 	}
 	if c.opts.Domain != "" && v.cookies > 0 {
-		// One that was set before there was a Domain would bring back what this
-		// one no longer has. It goes first: Go's cookiejar takes both for the same.
+		// A host-only cookie from before Domain was set would restore removed
+		// entries. Its deletion comes first: Go's cookiejar does not tell the
+		// two apart.
 		alone := *cookie
 		alone.Domain, alone.Value, alone.MaxAge = "", "", -1
 		h.Add("Set-Cookie", alone.String())
@@ -148,22 +149,22 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// isSet reports whether a response sets our cookie already.
+// isSet reports whether a response already sets our cookie.
 func (c *Capture) isSet(h http.Header) bool {
 	return slices.ContainsFunc(h["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, c.needle) })
 }
 
-// prefixed says whether the name is one that browsers take with Secure alone.
+// prefixed reports whether browsers require Secure for the cookie's name.
 func (c *Capture) prefixed() bool {
 	return strings.HasPrefix(c.needle, "__Host-") || strings.HasPrefix(c.needle, "__Secure-")
 }
 
-// pending takes our cookie back from a response's header, where an earlier call
-// for the same response has put it.
+// pending removes our cookie from a response header, where an earlier call for
+// the same response may have set it.
 func (c *Capture) pending(h http.Header) (value string, ok bool) {
 	h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(line string) bool {
 		rest, ours := strings.CutPrefix(line, c.needle)
-		if ours { // the last one counts
+		if ours { // the last cookie counts
 			value, _, _ = strings.Cut(rest, ";")
 			ok = true
 		}
@@ -175,8 +176,8 @@ func (c *Capture) pending(h http.Header) (value string, ok bool) {
 	return value, ok
 }
 
-// private keeps the response out of every cache, those with headers of their
-// own included.
+// private keeps the response out of every cache, including caches with headers
+// of their own.
 func private(h http.Header) {
 	for name := range h {
 		if strings.HasSuffix(name, "-Cache-Control") || name == "Surrogate-Control" || name == "Expires" {
@@ -186,8 +187,8 @@ func private(h http.Header) {
 	h.Set("Cache-Control", cacheControl)
 }
 
-// isLoopback says whether a Host header names the own machine, where browsers
-// do without TLS; Safari sends no Secure cookie there.
+// isLoopback reports whether a Host header names the local machine. Safari
+// sends no Secure cookie there over plain http.
 func isLoopback(host string) bool {
 	host = hostname(host)
 	if ip := net.ParseIP(host); ip != nil {

@@ -17,9 +17,9 @@ import (
 	"github.com/sparkloop-go/sparkloop/capture"
 )
 
-// FuzzCookie: whatever a cookie holds, the context has only valid trackings,
-// one for an offer, at most MaxOffers; and what the next capture writes is
-// small, well-formed, and read back.
+// FuzzCookie: for any cookie, the context has only valid trackings, one per
+// offer, at most MaxOffers. The cookie that the next capture writes is small,
+// well-formed and read back.
 func FuzzCookie(f *testing.F) {
 	stamp := fmt.Sprint(noon.Unix())
 	f.Add("v1.o.s." + stamp)
@@ -61,9 +61,9 @@ func FuzzCookie(f *testing.F) {
 	})
 }
 
-// FuzzCookieHeader holds the reader against a plain split of the header, which
-// net/http's own agrees with: the context has exactly what stands in the cookies
-// of our name, the first click on each offer, the newest first.
+// FuzzCookieHeader compares the reader with a plain split of the header, as
+// net/http does: the context has the first click on each offer in the cookies
+// of our name, newest first.
 func FuzzCookieHeader(f *testing.F) {
 	stamp := strconv.FormatInt(noon.Unix(), 10)
 	earlier := strconv.FormatInt(noon.Unix()-60, 10)
@@ -76,7 +76,7 @@ func FuzzCookieHeader(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, header string) {
 		if strings.ContainsAny(header, "\r\n") {
-			return // no server lets it pass
+			return // no server accepts it
 		}
 		var read []sparkloop.Tracking
 		c, err := capture.New(capture.Options{MaxOffers: 50, Now: func() time.Time { return noon }})
@@ -121,8 +121,8 @@ func FuzzCookieHeader(f *testing.F) {
 	})
 }
 
-// FuzzCleanURL: the redirect stays on the origin, and the page behind it has
-// the same path but for the slashes at its beginning, and no parameter of ours.
+// FuzzCleanURL: the redirect stays on the origin. The new page has the same
+// path, except for leading slashes, and none of our parameters.
 func FuzzCleanURL(f *testing.F) {
 	for _, path := range []string{"/", "//evil.example", `/\evil.example`, "/%2f%2fevil.example", "/a%2Fb", "/\t/x", "/..//x", "/.//x"} {
 		f.Add(path, "a=b")
@@ -147,7 +147,7 @@ func FuzzCleanURL(f *testing.F) {
 		base := &url.URL{Scheme: "https", Host: "shop.example", Path: "/"}
 		target, err := base.Parse(location)
 		if err != nil {
-			return // a query that net/url refuses; a browser stays on the origin too
+			return // net/url rejects it; a browser stays on the origin too
 		}
 		if target.Host != "shop.example" || target.Scheme != "https" {
 			t.Fatalf("%q leads to %q", path, target)

@@ -11,20 +11,21 @@ import (
 	"github.com/sparkloop-go/sparkloop/internal/query"
 )
 
-// Handler captures, and calls next with a context that has what was captured,
-// now or before.
+// Handler captures the tracking in the URL. It calls next with a context that
+// has the visitor's trackings. If there is neither a tracking nor a cookie,
+// next gets the request and the writer unchanged.
 func (c *Capture) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, landing := query.Of(r.URL)
 		if !landing && !c.hasCookie(r) || c.own(r.Context()) != nil {
-			next.ServeHTTP(w, r) // nothing to do, or done by the same middleware further out
+			next.ServeHTTP(w, r) // nothing to do, or already done by the same Capture
 			return
 		}
 		c.serve(w, r, next, landing)
 	})
 }
 
-// serve handles a request that brings something.
+// serve handles a request that has a landing URL or a cookie.
 func (c *Capture) serve(w http.ResponseWriter, r *http.Request, next http.Handler, landing bool) {
 	v := c.readVisit(r)
 	clicks := c.scriptClicks(r)
@@ -44,11 +45,11 @@ func (c *Capture) serve(w http.ResponseWriter, r *http.Request, next http.Handle
 		next.ServeHTTP(w, r)
 		return
 	}
-	defer out.commit() // a handler that wrote nothing, or panicked
+	defer out.commit() // covers a handler that writes nothing or panics
 	next.ServeHTTP(out.forClient(), r.WithContext(c.context(r.Context(), v)))
 }
 
-// land takes the tracking that a landing URL brings.
+// land captures the tracking in the landing URL.
 func (c *Capture) land(v *visit, r *http.Request, clicks []sparkloop.Tracking) sparkloop.Tracking {
 	t, err := c.read(r)
 	if err != nil {
@@ -56,13 +57,13 @@ func (c *Capture) land(v *visit, r *http.Request, clicks []sparkloop.Tracking) s
 	}
 	policy := c.opts.Policy
 	if find(clicks, t.Offer) >= 0 {
-		policy = FirstClick // the script's click wins, with this request as with the next
+		policy = FirstClick // the script's click wins, now and in later requests
 	}
 	c.take(v, r, t, policy, c.allows(r))
 	return t
 }
 
-// read reads the tracking in a landing URL, and tells of one that it misses.
+// read reads the tracking in a landing URL, and reports a missed one.
 func (c *Capture) read(r *http.Request) (sparkloop.Tracking, error) {
 	rawQuery, _ := query.Of(r.URL)
 	l := query.Read(rawQuery, c.opts.takes)
@@ -93,7 +94,7 @@ func (c *Capture) read(r *http.Request) (sparkloop.Tracking, error) {
 
 func (c *Capture) allows(r *http.Request) bool { return c.opts.Allow == nil || c.opts.Allow(r) }
 
-// acceptable says why a tracking cannot be kept.
+// acceptable returns the reason why a tracking cannot be stored, or nil.
 func (c *Capture) acceptable(t sparkloop.Tracking) error {
 	if t.IsZero() {
 		return sparkloop.ErrNoTracking
@@ -113,7 +114,7 @@ func (c *Capture) acceptable(t sparkloop.Tracking) error {
 	return nil
 }
 
-// testLife is how long a test click lives, here as with SparkLoop's script.
+// testLife is the lifetime of a test click, as in SparkLoop's script.
 const testLife = 15 * time.Minute
 
 func expires(t sparkloop.Tracking) time.Time {
@@ -123,8 +124,8 @@ func expires(t sparkloop.Tracking) time.Time {
 	return t.ExpiresAt()
 }
 
-// clockSkew is how far in the future a capture may seem to be: another
-// machine's clock.
+// clockSkew is how far CapturedAt may be in the future: clocks of machines
+// differ.
 const clockSkew = 24 * time.Hour
 
 var (
@@ -133,8 +134,8 @@ var (
 	errTestOver     = errors.New("the test click is older than 15 minutes")
 )
 
-// take adds a click to the visit if it counts: to what is stored if that is
-// allowed, to what this request's context has in any case.
+// take adds a click to the visit if it counts. A click that is not allowed is
+// added only to this request's context.
 func (c *Capture) take(v *visit, r *http.Request, t sparkloop.Tracking, policy Policy, allowed bool) {
 	if !c.counts(v, r, t, policy, allowed) {
 		return
@@ -146,9 +147,9 @@ func (c *Capture) take(v *visit, r *http.Request, t sparkloop.Tracking, policy P
 	v.show(t)
 }
 
-// counts reports whether a click takes the place of what is there for its offer:
-// never a spent one or the same submission again, never a test instead of a real
-// one. A click that is enqueued already is spent.
+// counts reports whether a click replaces the stored one of its offer. A spent
+// click, the same submission, or a test instead of a real click never does. An
+// already enqueued click becomes spent.
 func (c *Capture) counts(v *visit, r *http.Request, t sparkloop.Tracking, policy Policy, allowed bool) bool {
 	if v.knows(t) {
 		return false
@@ -175,22 +176,23 @@ func (c *Capture) store(v *visit, r *http.Request, t sparkloop.Tracking) {
 		evicted = []string{t.Offer}
 	}
 	for _, offer := range evicted {
-		c.opts.Logger.LogAttrs(r.Context(), slog.LevelInfo, "capture: no room for a click: MaxOffers or 2 KB are reached", slog.String("offer", offer))
+		c.opts.Logger.LogAttrs(r.Context(), slog.LevelInfo, "capture: click dropped: the cookie is full (MaxOffers, or 2 KB)", slog.String("offer", offer))
 	}
 	if stored && c.opts.OnCapture != nil {
 		c.opts.OnCapture(r, t)
 	}
 }
 
-// Save stores a tracking that the middleware did not, for example when consent
-// is given later. The rules are those of the middleware, without Allow: a cleared
-// submission and a later click on the same offer stay as they are, unless the
-// policy or Enqueued says otherwise. A zero CapturedAt becomes now.
+// Save stores a tracking, for example when the visitor consents after the
+// landing page. Save follows the rules of the middleware, except Allow: a
+// cleared submission is not stored again, and Options.Policy decides between
+// two clicks on one offer. A zero CapturedAt is set to now.
 //
-// A tracking that is not valid, too old, or of an offer that is not to be
-// captured is an error. Call Save before the response is begun, and do not set
-// Cache-Control after it: later it has no effect, which is an error only if the
-// request brought a tracking, for others are not watched.
+// Save returns an error if the tracking is invalid, too old, or of an offer
+// that is not in Options.Offers. Call Save before the response is started, and
+// do not set Cache-Control afterwards. A later call has no effect. It returns
+// an error if the request had a tracking; the responses of other requests are
+// not watched.
 func (c *Capture) Save(w http.ResponseWriter, r *http.Request, t sparkloop.Tracking) error {
 	if t.CapturedAt.IsZero() {
 		t.CapturedAt = c.now()
@@ -202,21 +204,22 @@ func (c *Capture) Save(w http.ResponseWriter, r *http.Request, t sparkloop.Track
 	return c.change(w, r, func(v *visit) { c.take(v, r, t, c.opts.Policy, true) })
 }
 
-// Clear drops the trackings of these offers, or all of them if none is named.
-// Call it after a purchase was enqueued or confirmed. The cookie keeps the cleared
-// submissions as spent until their 45 days are over: the same landing URL does not
-// bring them back, and any other click on the offer counts. If Allow says no, the
-// cookie keeps nothing: so Clear also withdraws a consent.
+// Clear removes the trackings of these offers, or of all offers if none is
+// given. Call it after a purchase is enqueued or confirmed. The cookie
+// remembers the removed submissions as spent for the rest of their 45 days: the
+// same landing URL is not captured again, but any other click on the offer is.
+// If Allow returns false, the cookie is emptied, so Clear also withdraws a
+// consent.
 //
-// Set the tracking in the user's row to NULL too. Like Save, Clear must be called
-// before the response is begun; after that it has no effect.
+// Also set the tracking in the user's row to NULL. Call Clear before the
+// response is started; a later call has no effect.
 func (c *Capture) Clear(w http.ResponseWriter, r *http.Request, offers ...string) {
-	// Too late is no error here: the tracking then just stays.
+	// A late Clear is no error: the tracking stays.
 	_ = c.change(w, r, func(v *visit) { v.clear(offers, c.allows(r), c.now()) })
 }
 
-// change changes the visit, and sees to it that the cookie follows: when the
-// header is written if the middleware is around this handler, else at once.
+// change changes the visit. The middleware writes the cookie with the header;
+// without the middleware change writes it at once.
 func (c *Capture) change(w http.ResponseWriter, r *http.Request, change func(*visit)) error {
 	v := c.own(r.Context())
 	if v == nil {
@@ -230,7 +233,7 @@ func (c *Capture) change(w http.ResponseWriter, r *http.Request, change func(*vi
 		return nil
 	}
 	if v.sent() {
-		return errors.New("capture: save: the header has been sent")
+		return errors.New("capture: save: the response header was already sent")
 	}
 	change(v)
 	return nil

@@ -27,8 +27,8 @@ func logger() (*bytes.Buffer, *slog.Logger) {
 	return &log, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// TestMangledLandings: internal/query has the whole table; these are read by the
-// middleware, cleaned, and lead to a page that is not redirected again.
+// TestMangledLandings checks that the middleware reads and cleans mangled URLs,
+// and redirects once. The whole table is in internal/query.
 func TestMangledLandings(t *testing.T) {
 	t.Parallel()
 	for query, want := range map[string]string{
@@ -94,8 +94,8 @@ func TestMissedLandingsAreTold(t *testing.T) {
 	}
 }
 
-// TestSpent: the back button, a restored tab and a bookmark bring the first URL
-// again, after the purchase.
+// TestSpent: the back button, a restored tab or a bookmark opens the first URL
+// again after the purchase.
 func TestSpent(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []capture.Policy{capture.FirstClick, capture.LastClick} {
@@ -121,7 +121,7 @@ func TestSpent(t *testing.T) {
 		b.get(page)
 		b.handler = nil
 		b.get(page)
-		assert.Empty(t, b.seen, "Save keeps to the same rules")
+		assert.Empty(t, b.seen, "Save follows the same rules")
 
 		b.get(landing("o", "second"))
 		assert.Equal(t, []string{"o/second"}, b.keys())
@@ -152,8 +152,8 @@ func TestSpentWithoutConsent(t *testing.T) {
 	assert.Empty(t, b.cookie)
 }
 
-// TestTheOldestSpentGoFirst: a hundred purchases, and the cookie stays under 2 KB
-// without losing a click.
+// TestTheOldestSpentGoFirst: after a hundred purchases the cookie is under 2 KB
+// and has lost no click.
 func TestTheOldestSpentGoFirst(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t, capture.Options{MaxOffers: 50})
@@ -199,7 +199,7 @@ func TestEnqueued(t *testing.T) {
 		want := map[capture.Policy]string{capture.FirstClick: "o/first", capture.LastClick: "o/second"}[policy]
 		assert.Contains(t, b.keys(), want)
 
-		known[want] = true // a webhook has confirmed it, and the cookie stayed
+		known[want] = true // a webhook has confirmed it; the cookie is unchanged
 		b.now = b.now.Add(time.Minute)
 		b.get(landing("o", "third"))
 		assert.Contains(t, b.keys(), "o/third")
@@ -233,7 +233,7 @@ func TestTestMode(t *testing.T) {
 	assert.Equal(t, []string{"o/real"}, b.keys(), "a test replaces no real click")
 	b.now = b.now.Add(time.Minute)
 	b.get(landing("p", "trial") + test)
-	assert.Equal(t, []string{"o/real", "p/trial"}, b.keys(), "and hides none")
+	assert.Equal(t, []string{"o/real", "p/trial"}, b.keys(), "a test hides no real click")
 
 	for i := range 4 {
 		b.get(landing(fmt.Sprint("q", i), "s"))
@@ -241,7 +241,7 @@ func TestTestMode(t *testing.T) {
 	assert.NotContains(t, b.keys(), "p/trial", "a test goes first")
 	b.get(landing("r", "trial") + test)
 	assert.Len(t, b.keys(), 5)
-	assert.NotContains(t, b.keys(), "r/trial", "and pushes nothing out")
+	assert.NotContains(t, b.keys(), "r/trial", "a test evicts nothing")
 
 	b.handler = func(w http.ResponseWriter, r *http.Request) {
 		assert.ErrorContains(t, b.c.Save(w, r, sparkloop.Tracking{Offer: "x", Submission: "s", Test: true, CapturedAt: b.now.Add(-15 * time.Minute)}), "older than 15 minutes")
@@ -260,11 +260,11 @@ func TestTheScriptsCookie(t *testing.T) {
 	}
 	b := newBrowser(t, capture.Options{})
 	assert.Equal(t, []string{"o/s"}, script(b, "theme=dark; sl_submission_o=s"), "a click that only the script has seen")
-	assert.Contains(t, b.cookie, "v1.o.s.", "is kept for 45 days")
+	assert.Contains(t, b.cookie, "v1.o.s.", "the click is kept for 45 days")
 	b.get(page)
 	assert.Equal(t, []string{"o/s"}, b.keys())
 	resp := b.get(page, "Cookie", "sl_submission_o=s; "+b.cookie)
-	assert.Empty(t, resp.Header, "nothing changes, nothing is touched")
+	assert.Empty(t, resp.Header, "the response is not changed")
 
 	assert.Equal(t, []string{"o/theirs"}, script(b, "sl_submission_o=theirs"), "where they differ, the script's wins")
 	b.get(landing("o", "ours"), "Cookie", "sl_submission_o=theirs; "+b.cookie)
@@ -273,11 +273,11 @@ func TestTheScriptsCookie(t *testing.T) {
 	b.handler = func(w http.ResponseWriter, r *http.Request) { b.c.Clear(w, r, "o") }
 	script(b, "sl_submission_o=theirs")
 	b.handler = nil
-	assert.Empty(t, script(b, "sl_submission_o=theirs"), "what was cleared stays so")
+	assert.Empty(t, script(b, "sl_submission_o=theirs"), "a cleared click stays cleared")
 	b.get(landing("o", "next"), "Cookie", "sl_submission_o=theirs; "+b.cookie)
 	assert.Equal(t, []string{"o/next"}, script(b, "sl_submission_o=theirs"))
 
-	// Enqueued: the script keeps the old one for 30 days.
+	// With Enqueued, the script keeps its old click for 30 days.
 	b = newBrowser(t, capture.Options{Enqueued: func(_ context.Context, t sparkloop.Tracking) bool { return t.Submission == "old" }})
 	script(b, "sl_submission_o=old")
 	b.get(landing("o", "new"), "Cookie", "sl_submission_o=old; "+b.cookie)
@@ -297,7 +297,7 @@ func TestTheScriptsCookie(t *testing.T) {
 	many := "sl_submission_a=s; sl_submission_b=s; sl_submission_c=s"
 	assert.ElementsMatch(t, []string{"a/s", "b/s", "c/s"}, script(b, many))
 	resp = b.get(page, "Cookie", many+"; "+b.cookie)
-	assert.Empty(t, resp.Header["Set-Cookie"], "they do not push each other out with every request")
+	assert.Empty(t, resp.Header["Set-Cookie"], "clicks do not evict each other with every request")
 
 	b = newBrowser(t, capture.Options{Allow: func(*http.Request) bool { return false }})
 	assert.Equal(t, []string{"o/s"}, script(b, "sl_submission_o=s"))
@@ -356,15 +356,15 @@ func TestCookiesThatBrowsersRefuse(t *testing.T) {
 	for i := range 300 {
 		plain(fmt.Sprintf("h%d.example", i))
 	}
-	assert.LessOrEqual(t, strings.Count(log.String(), refuse), 101, "a stranger chooses the Host header")
+	assert.LessOrEqual(t, strings.Count(log.String(), refuse), 101, "clients choose the Host header")
 	b = newBrowser(t, capture.Options{Logger: l, Insecure: true})
 	log.Reset()
 	plain("f.example")
 	assert.Empty(t, log.String())
 }
 
-// TestDomainAtTheApex: Go's cookiejar takes the host's cookie and the domain's for
-// the same one.
+// TestDomainAtTheApex: Go's cookiejar treats a host's cookie and its domain's
+// as the same.
 func TestDomainAtTheApex(t *testing.T) {
 	t.Parallel()
 	jar, err := cookiejar.New(nil)
@@ -408,7 +408,7 @@ func TestRoomForClicks(t *testing.T) {
 	b.get(page)
 	b.handler = nil
 	b.get(page)
-	assert.Equal(t, []string{"b/s", "a/s"}, b.keys(), "an older click pushes out no newer one")
+	assert.Equal(t, []string{"b/s", "a/s"}, b.keys(), "an older click evicts no newer one")
 	assert.Equal(t, 1, strings.Count(log.String(), "level=INFO"))
 	assert.Contains(t, log.String(), "offer=old")
 
@@ -437,6 +437,6 @@ func TestIsVisit(t *testing.T) {
 		w := httptest.NewRecorder()
 		no.URL.RawQuery = "submission=s&offer=o"
 		b.c.Handler(http.NotFoundHandler()).ServeHTTP(w, no)
-		assert.Len(t, w.Header()["Set-Cookie"], 1, "it is captured all the same")
+		assert.Len(t, w.Header()["Set-Cookie"], 1, "the click is captured")
 	}
 }

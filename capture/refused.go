@@ -8,8 +8,7 @@ import (
 	"sync"
 )
 
-// refusals remembers of which hosts a Warn has told that browsers refuse the
-// cookie, and why.
+// refusals holds the hosts and reasons that were already logged.
 type refusals struct {
 	mu   sync.Mutex
 	told map[string]refusal
@@ -22,18 +21,18 @@ const (
 	plainHTTP
 )
 
-// mostHosts bounds refusals: the Host header is a stranger's text.
+// mostHosts bounds refusals, because clients choose the Host header.
 const mostHosts = 100
 
-// warn tells once for each host and reason that the browser refuses the cookie.
+// warn logs, once per host and reason, that browsers refuse the cookie.
 func (f *refusals) warn(c *Capture, r *http.Request) {
 	host, domain := hostname(r.Host), c.opts.Domain
 	if domain != "" && host != domain && !strings.HasSuffix(host, "."+domain) && f.isNew(host, notCovered) {
 		c.refused(r, host, "Options.Domain does not cover the host", slog.String("domain", domain))
 	}
 	if !c.opts.Insecure && isPlain(r) && !isLoopback(r.Host) && f.isNew(host, plainHTTP) {
-		c.refused(r, host, "the cookie is Secure, and the request came by plain http: use https, or set Options.Insecure. "+
-			"A proxy in front should send X-Forwarded-Proto")
+		c.refused(r, host, "the cookie is Secure, but the request came over plain http: use https, or set Options.Insecure. "+
+			"A proxy in front must send X-Forwarded-Proto")
 	}
 }
 
@@ -56,8 +55,9 @@ func (c *Capture) refused(r *http.Request, host, reason string, attrs ...slog.At
 	c.opts.Logger.LogAttrs(r.Context(), slog.LevelWarn, "capture: browsers refuse the cookie", attrs...)
 }
 
-// isPlain reports whether a browser sent the request without TLS, as far as the
-// server and its proxy tell. Browsers send Sec-Fetch-Site by TLS alone.
+// isPlain reports whether a browser sent the request without TLS, according to
+// the server and the proxy's headers. Browsers send Sec-Fetch-Site only over
+// TLS.
 func isPlain(r *http.Request) bool {
 	if r.TLS != nil || r.Header.Get("Sec-Fetch-Site") != "" {
 		return false
@@ -70,7 +70,7 @@ func isPlain(r *http.Request) bool {
 	return !strings.EqualFold(r.Header.Get("X-Forwarded-Ssl"), "on") && !strings.EqualFold(r.Header.Get("Front-End-Https"), "on")
 }
 
-// hostname is a Host header without its port, in lower case.
+// hostname returns a Host header in lower case and without its port.
 func hostname(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

@@ -7,17 +7,18 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// The cookies of SparkLoop's own script. They are read and never written.
+// Cookies of SparkLoop's own script, which are only read.
 const (
 	scriptSubmission = "sl_submission_"
 	scriptTest       = "sl_test_"
 )
 
-// hasScriptCookie reports whether a line of a Cookie header may have one.
+// hasScriptCookie reports whether a Cookie header line may have a script's
+// cookie.
 func hasScriptCookie(line string) bool { return strings.Contains(line, scriptSubmission) }
 
-// scriptClicks are the clicks that SparkLoop's script has in its cookies, at most
-// one for an offer.
+// scriptClicks returns the clicks in the cookies of SparkLoop's script, at most
+// one per offer.
 func (c *Capture) scriptClicks(r *http.Request) []sparkloop.Tracking {
 	var clicks []sparkloop.Tracking
 	tests := make(map[string]bool)
@@ -47,9 +48,9 @@ func (c *Capture) scriptClicks(r *http.Request) []sparkloop.Tracking {
 	return clicks
 }
 
-// takeScript adds the clicks of the script. One that differs from what is stored
-// replaces it: two different submissions would both be confirmed. It never pushes
-// out another offer, for it comes again with each request.
+// takeScript adds the script's clicks. A stored click that differs is replaced:
+// else two different submissions would both be confirmed. A script's click
+// never evicts another offer, because the script sends it with every request.
 func (c *Capture) takeScript(v *visit, r *http.Request, clicks []sparkloop.Tracking) {
 	for _, t := range clicks {
 		old, stored := v.has(t.Offer, false)

@@ -11,11 +11,11 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// mark is a cleared submission in the cookie, "x.<hash>.<time>": enough to
-// know it again until its life is over.
+// mark is a cleared submission in the cookie, "x.<hash>.<time>". It identifies
+// the submission until that expires.
 type mark struct {
 	hash string // of the key, 11 characters
-	unix int64  // when it is forgotten
+	unix int64  // when the mark expires
 }
 
 const (
@@ -33,7 +33,7 @@ func markOf(t sparkloop.Tracking) mark {
 
 func (m mark) encode() string { return markPrefix + m.hash + "." + strconv.FormatInt(m.unix, 36) }
 
-// readMark reads what encode wrote, and ignores a time that no click can have.
+// readMark reads a mark. A time beyond the life of any click is rejected.
 func readMark(s string, now time.Time) (m mark, ok bool) {
 	rest, ok := strings.CutPrefix(s, markPrefix)
 	hash, until, cut := strings.Cut(rest, ".")
@@ -57,10 +57,10 @@ func isSpent(marks []mark, t sparkloop.Tracking) bool {
 	return len(marks) > 0 && slices.ContainsFunc(marks, markOf(t).same)
 }
 
-// size is the length of the cookie's value.
+// size returns the length of the cookie's value.
 func size(kept []sparkloop.Tracking, spent []mark) int { return len(encode(kept, spent)) }
 
-// encode is the cookie's value.
+// encode returns the cookie's value.
 func encode(kept []sparkloop.Tracking, spent []mark) string {
 	parts := make([]string, 0, len(kept)+len(spent))
 	for _, t := range kept {

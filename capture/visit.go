@@ -11,20 +11,20 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// visit is what one request knows: the trackings that the cookie keeps, and
-// those that may not be kept.
+// visit holds the trackings of one request: those in the cookie, and those that
+// may not be stored.
 type visit struct {
 	mu      sync.Mutex
-	kept    []sparkloop.Tracking // real ones first, then test clicks; of both the newest first
-	spent   []mark               // what was cleared, the newest first
-	shown   []sparkloop.Tracking // in the context alone: there is no consent, or no room
-	cookies int                  // how many of our name the request brought
-	changed bool                 // kept or spent is not what the cookie says
+	kept    []sparkloop.Tracking // real clicks, then test clicks; each newest first
+	spent   []mark               // cleared, newest first
+	shown   []sparkloop.Tracking // only in the context: no consent or no room
+	cookies int                  // cookies of our name in the request
+	changed bool                 // kept or spent differs from the cookie
 	done    bool                 // the header has been written
 }
 
-// innermost is the context key of the visit that the package functions read. Each
-// Capture has its own visit besides, under ownKey.
+// innermost is the context key of the visit that the package functions read.
+// Each Capture also stores its own visit under ownKey.
 type (
 	innermost struct{}
 	ownKey    struct{ c *Capture }
@@ -34,16 +34,16 @@ func (c *Capture) context(parent context.Context, v *visit) context.Context {
 	return context.WithValue(context.WithValue(parent, ownKey{c}, v), innermost{}, v)
 }
 
-// own is this Capture's visit in a context, or nil.
+// own returns this Capture's visit in a context, or nil.
 func (c *Capture) own(ctx context.Context) *visit {
 	v, _ := ctx.Value(ownKey{c}).(*visit)
 	return v
 }
 
-// FromContext returns the newest tracking of the visitor, and whether there is
-// one. A test click is returned only if there is no real one. The context is that
-// of a request behind [Capture.Handler]; a *gin.Context works too. If several
-// Captures are nested, the innermost one counts.
+// FromContext returns the visitor's newest tracking, and whether there is one.
+// A test click is returned only if there is no real click. ctx is the context
+// of a request behind [Capture.Handler], or a *gin.Context. With nested
+// Captures, the innermost applies.
 func FromContext(ctx context.Context) (sparkloop.Tracking, bool) {
 	all := All(ctx)
 	if len(all) == 0 {
@@ -63,8 +63,8 @@ func ForOffer(ctx context.Context, offer string) (sparkloop.Tracking, bool) {
 	return sparkloop.Tracking{}, false
 }
 
-// All returns the visitor's trackings, one for each offer: the newest first, and
-// test clicks last.
+// All returns the visitor's trackings, one per offer: newest first, test clicks
+// last.
 func All(ctx context.Context) []sparkloop.Tracking {
 	v, ok := ctx.Value(innermost{}).(*visit)
 	if !ok {
@@ -78,8 +78,8 @@ func All(ctx context.Context) []sparkloop.Tracking {
 	return v.all()
 }
 
-// requestIn is the request of a framework's context that has one in a field
-// Request and does not pass its values on, as a *gin.Context.
+// requestIn returns the request in the field Request of a framework's context,
+// such as *gin.Context, which does not pass on the request's values.
 func requestIn(ctx context.Context) *http.Request {
 	v := reflect.Indirect(reflect.ValueOf(ctx))
 	if v.Kind() != reflect.Struct {
@@ -102,8 +102,8 @@ func (v *visit) all() []sparkloop.Tracking {
 	return all
 }
 
-// has returns the tracking for an offer that the cookie keeps, or if shown is set
-// the one that the context has.
+// has returns the stored tracking for an offer or, if shown is set, the one in
+// the context.
 func (v *visit) has(offer string, shown bool) (sparkloop.Tracking, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -116,16 +116,16 @@ func (v *visit) has(offer string, shown bool) (sparkloop.Tracking, bool) {
 	return sparkloop.Tracking{}, false
 }
 
-// settled reports whether the cookie has the offer of t, or t as spent: the
-// landing URL adds nothing any more.
+// settled reports whether t's offer is stored or t is spent: the landing URL
+// then adds nothing.
 func (v *visit) settled(t sparkloop.Tracking) bool {
 	_, stored := v.has(t.Offer, false)
 	return stored || v.knows(t)
 }
 
-// store keeps t in place of what is there for its offer, and returns the offers
-// that had to go. If there is no room, the oldest goes: that may be t itself,
-// unless it is a click of this moment.
+// store replaces the stored tracking of t's offer with t, and returns the
+// evicted offers. If there is no room, the oldest is evicted, which may be t
+// itself. A click of this moment is never evicted.
 func (v *visit) store(t sparkloop.Tracking, most int, now time.Time) (stored bool, evicted []string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -150,7 +150,7 @@ func (v *visit) store(t sparkloop.Tracking, most int, now time.Time) (stored boo
 	return true, evicted
 }
 
-// trim drops what a cookie has no room for, the oldest spent ones first.
+// trim drops what does not fit into the cookie, the oldest spent ones first.
 func (v *visit) trim(most int) {
 	v.kept = v.kept[:min(len(v.kept), most)]
 	for size(v.kept, v.spent) > maxCookie {
@@ -162,20 +162,20 @@ func (v *visit) trim(most int) {
 	}
 }
 
-// show has the context show a tracking that is not stored.
+// show adds a tracking to the context without storing it.
 func (v *visit) show(t sparkloop.Tracking) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.shown = append(drop(v.shown, t.Offer), t)
 }
 
-// clear forgets the trackings of the offers, or all of them if none is named.
+// clear removes the trackings of the offers, or all if no offer is given.
 func (v *visit) clear(offers []string, remember bool, now time.Time) {
 	v.spend(func(t sparkloop.Tracking) bool { return len(offers) == 0 || slices.Contains(offers, t.Offer) }, remember, now)
 }
 
-// spend forgets the trackings that pick names. If remember is set, they stay in
-// the cookie as spent; if not, and nothing else is left, no cookie stays.
+// spend removes the trackings that pick selects. If remember is set, the cookie
+// keeps them as spent; otherwise an empty cookie is deleted.
 func (v *visit) spend(pick func(sparkloop.Tracking) bool, remember bool, now time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -205,7 +205,7 @@ func (v *visit) knows(t sparkloop.Tracking) bool {
 	return isSpent(v.spent, t)
 }
 
-// count is how many trackings the cookie keeps.
+// count returns the number of stored trackings.
 func (v *visit) count() int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -226,7 +226,7 @@ func drop(ts []sparkloop.Tracking, offer string) []sparkloop.Tracking {
 	return slices.DeleteFunc(ts, func(t sparkloop.Tracking) bool { return t.Offer == offer })
 }
 
-// insert puts a tracking before those that are not newer, test clicks last.
+// insert adds t before the trackings that are not newer, test clicks last.
 func insert(ts []sparkloop.Tracking, t sparkloop.Tracking) []sparkloop.Tracking {
 	i := slices.IndexFunc(ts, func(other sparkloop.Tracking) bool { return compare(t, other) <= 0 })
 	if i < 0 {

@@ -52,7 +52,8 @@ func TestAfterAPanicThatIsRecovered(t *testing.T) {
 	assert.Equal(t, "private, no-store", w.Header().Get("Cache-Control"))
 }
 
-// TestAnUpgradeThroughAReverseProxy: its 101 is written to the connection.
+// TestAnUpgradeThroughAReverseProxy: the proxy writes its 101 to the
+// connection.
 func TestAnUpgradeThroughAReverseProxy(t *testing.T) {
 	t.Parallel()
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -90,7 +91,7 @@ func TestUnderATimeoutHandler(t *testing.T) {
 	c := quiet(t, capture.Options{})
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, flusher := w.(http.Flusher)
-		assert.False(t, flusher, "it would do nothing")
+		assert.False(t, flusher, "the wrapped writer cannot flush")
 		assert.ErrorIs(t, http.NewResponseController(w).Flush(), errors.ErrUnsupported)
 		assert.NoError(t, c.Save(w, r, sparkloop.Tracking{Offer: "p", Submission: "s"}), "nothing was sent")
 		w.Header().Set("Cache-Control", "public")
@@ -115,7 +116,7 @@ func TestUnderATimeoutHandler(t *testing.T) {
 	assert.Len(t, w.Header()["Set-Cookie"], 1)
 }
 
-// TestATimeoutOutlives: the page is late, and the cookie comes with the 503.
+// TestATimeoutOutlives: the page is late, and the 503 has the cookie.
 func TestATimeoutOutlives(t *testing.T) {
 	t.Parallel()
 	c := quiet(t, capture.Options{})
@@ -156,7 +157,7 @@ func TestPush(t *testing.T) {
 	assert.Equal(t, http.ErrNotSupported.Error(), w.Body.String())
 }
 
-// TestReadFrom: io.Copy takes the way on which net/http sends files.
+// TestReadFrom: io.Copy uses the path on which net/http sends files.
 func TestReadFrom(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
@@ -169,7 +170,7 @@ func TestReadFrom(t *testing.T) {
 	assert.Equal(t, "file", w.Body.String())
 }
 
-// TestNestedCaptures: each has its own visit and its own cookie.
+// TestNestedCaptures: each Capture has its own visit and cookie.
 func TestNestedCaptures(t *testing.T) {
 	t.Parallel()
 	outer, inner := quiet(t, capture.Options{}), quiet(t, capture.Options{CookieName: "partner_t", Offers: []string{"o"}})
@@ -193,8 +194,8 @@ func TestNestedCaptures(t *testing.T) {
 	assert.Contains(t, cookies["sparkloop_t"], "v1.p.outer.")
 	assert.True(t, strings.HasPrefix(cookies["partner_t"], "x."), cookies["partner_t"])
 
-	// Two of the same name, as a router and a group of it may have: the inner one
-	// knows more, and its Clear holds.
+	// Two Captures of one name, as in a router and its group: the inner
+	// Capture's Clear takes effect.
 	first, second := quiet(t, capture.Options{}), quiet(t, capture.Options{})
 	w = httptest.NewRecorder()
 	first.Handler(second.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { second.Clear(w, r) }))).

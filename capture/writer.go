@@ -9,8 +9,8 @@ import (
 	"net/http"
 )
 
-// writer puts the cookie on the response when its header is written: then
-// nobody can change Cache-Control after it, and Save and Clear have been called.
+// writer adds the cookie when the response header is written: after all calls
+// of Save and Clear, and after the last change of Cache-Control.
 type writer struct {
 	http.ResponseWriter
 
@@ -19,15 +19,15 @@ type writer struct {
 	r *http.Request
 }
 
-// commit writes the cookie once, whichever way the response begins.
+// commit writes the cookie once.
 func (w *writer) commit() {
 	if !w.v.sent() {
 		w.c.setCookie(w.Header(), w.r, w.v)
 	}
 }
 
-// forClient is the writer for the handler: a Flusher only if what it wraps is
-// one. Server-sent events take an http.Flusher for a promise.
+// forClient returns the writer for the handler. It is a Flusher only if the
+// wrapped writer is: handlers of server-sent events rely on the interface.
 func (w *writer) forClient() http.ResponseWriter {
 	if canFlush(w.ResponseWriter) {
 		return flusher{w}
@@ -37,7 +37,7 @@ func (w *writer) forClient() http.ResponseWriter {
 
 type flusher struct{ *writer }
 
-// Flush is for handlers that look for an http.Flusher.
+// Flush implements http.Flusher.
 func (f flusher) Flush() { _ = f.FlushError() }
 
 // canFlush reports whether http.ResponseController can flush w.
@@ -54,7 +54,8 @@ func canFlush(w http.ResponseWriter) bool {
 	}
 }
 
-// WriteHeader passes 103 Early Hints and its like by; the header is yet to come.
+// WriteHeader does not commit on 1xx, such as 103 Early Hints: the header
+// follows.
 func (w *writer) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		w.commit()
@@ -67,7 +68,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// ReadFrom keeps the way open on which net/http sends files.
+// ReadFrom lets net/http use sendfile.
 func (w *writer) ReadFrom(src io.Reader) (int64, error) {
 	w.commit()
 	return io.Copy(w.ResponseWriter, src)
@@ -82,8 +83,8 @@ func (w *writer) FlushError() error {
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// Hijack is for handlers that look for an http.Hijacker. httputil.ReverseProxy
-// writes the header of its 101 to the connection after that.
+// Hijack implements http.Hijacker. httputil.ReverseProxy writes the header of
+// its 101 after this call.
 func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffer, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err == nil {
@@ -92,7 +93,7 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, buffer, err
 }
 
-// Push is for handlers that look for an http.Pusher.
+// Push implements http.Pusher.
 func (w *writer) Push(target string, o *http.PushOptions) error {
 	if p, ok := w.ResponseWriter.(http.Pusher); ok {
 		return p.Push(target, o)
@@ -100,13 +101,13 @@ func (w *writer) Push(target string, o *http.PushOptions) error {
 	return http.ErrNotSupported
 }
 
-// CloseNotify is for gin, whose Context.Stream takes it for granted. The
-// channel gets a value when the visitor has left.
+// CloseNotify is required by gin's Context.Stream. The channel receives a value
+// when the visitor has left.
 func (w *writer) CloseNotify() <-chan bool {
 	gone := make(chan bool, 1)
 	context.AfterFunc(w.r.Context(), func() { gone <- true })
 	return gone
 }
 
-// Unwrap lets http.ResponseController find everything else.
+// Unwrap is for http.ResponseController.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
