@@ -14,7 +14,7 @@ import (
 
 const jsonType = "application/json; charset=utf-8"
 
-// The published bases and spellings of the conversion endpoint.
+// Published bases and spellings of the conversion endpoint.
 var (
 	bases  = []string{"/api/v2", "/v2"}
 	leaves = []string{"conversion", "conversions"}
@@ -39,7 +39,7 @@ func refusal(status int, message string) reply {
 	return jsonReply(status, map[string]string{"error": message})
 }
 
-// answer carries a request out. path is escaped.
+// answer handles a request. path is escaped.
 func (s *Server) answer(method, path, rawQuery string, header http.Header) reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,14 +55,14 @@ func (s *Server) answer(method, path, rawQuery string, header http.Header) reply
 		return refusal(http.StatusUnauthorized, "User not found!")
 	}
 	if !s.withinLimit() {
-		// Status and text are not documented beyond the number.
+		// Only the status is documented.
 		return refusal(http.StatusTooManyRequests, "Too many requests")
 	}
 	query, _ := url.ParseQuery(rawQuery)
 	return route(query)
 }
 
-// route finds what a path asks for, or nil.
+// route returns the handler for a path, or nil.
 func (s *Server) route(method, path string) func(url.Values) reply {
 	for _, base := range bases {
 		rest, ok := strings.CutPrefix(path, base+"/")
@@ -90,7 +90,8 @@ func (s *Server) knows(leaf string) bool {
 	return slices.Contains(leaves, leaf) && (s.cfg.leaf == "" || s.cfg.leaf == leaf)
 }
 
-// withinLimit counts a request if the rolling window has room for it.
+// withinLimit reports whether the rolling window has room, and counts the
+// request.
 func (s *Server) withinLimit() bool {
 	if s.cfg.limit == 0 {
 		return true
@@ -104,8 +105,8 @@ func (s *Server) withinLimit() bool {
 	return true
 }
 
-// list is GET /offers: the newest first, per_page 50 and at most 200. A number
-// that is none counts as left out.
+// list handles GET /offers, newest first. per_page is 50 by default, at most
+// 200. A value that is no number is ignored.
 func (s *Server) list(query url.Values) reply {
 	number := func(name string, otherwise int) int {
 		if n, err := strconv.Atoi(query.Get(name)); err == nil && n > 0 {
@@ -116,7 +117,7 @@ func (s *Server) list(query url.Values) reply {
 	page, perPage := number("page", 1), min(number("per_page", 50), 200)
 	total := len(s.offers)
 	offers := []offerJSON{}
-	if first := page - 1; first <= total/perPage { // beyond that, the product may overflow
+	if first := page - 1; first <= total/perPage { // a larger product may overflow
 		for i := first * perPage; i < min(first*perPage+perPage, total); i++ {
 			offers = append(offers, toJSON(s.offers[total-1-i]))
 		}
@@ -130,7 +131,7 @@ func (s *Server) list(query url.Values) reply {
 	})
 }
 
-// get is GET /offers/:offer.
+// get handles GET /offers/:offer.
 func (s *Server) get(id string) reply {
 	if o := s.offer(id); o != nil {
 		return jsonReply(http.StatusOK, map[string]any{"offer": toJSON(*o)})
@@ -138,7 +139,7 @@ func (s *Server) get(id string) reply {
 	return refusal(http.StatusNotFound, "Offer "+id+" not found.")
 }
 
-// confirm is POST /offers/:offer/submissions/:submission/conversion.
+// confirm handles POST /offers/:offer/submissions/:submission/conversion.
 func (s *Server) confirm(offer, id string) reply {
 	o, sub := s.offer(offer), s.submissions[id]
 	switch {
@@ -151,7 +152,7 @@ func (s *Server) confirm(offer, id string) reply {
 	case !sub.confirmed.IsZero():
 		return refusal(http.StatusUnprocessableEntity, "Offer submission must be unique")
 	case s.now().Sub(sub.clicked) > lifetime:
-		// What the API answers here is not documented.
+		// The API's text for this is not documented.
 		return refusal(http.StatusUnprocessableEntity, "Offer submission has expired")
 	}
 	sub.confirmed = s.now()
@@ -160,7 +161,7 @@ func (s *Server) confirm(offer, id string) reply {
 	return jsonReply(http.StatusOK, map[string]string{"message": "Conversion tracked successfully"})
 }
 
-// offerJSON is an offer as the API's reference shows one.
+// offerJSON is an offer in the format of the API's reference.
 type offerJSON struct {
 	UUID            string      `json:"uuid"`
 	Name            string      `json:"name"`

@@ -4,7 +4,7 @@ package sparklooptest
 
 import "syscall"
 
-// What a broken connection fails with.
+// Errors of broken connections.
 const (
 	errRefused = syscall.ECONNREFUSED
 	errReset   = syscall.ECONNRESET

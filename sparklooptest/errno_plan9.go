@@ -2,7 +2,7 @@ package sparklooptest
 
 import "syscall"
 
-// What a broken connection fails with.
+// Errors of broken connections.
 const (
 	errRefused = syscall.ErrorString("connection refused")
 	errReset   = syscall.ErrorString("connection reset by peer")

@@ -11,8 +11,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// A click, and its confirmation. In a test, NewServer(t) closes the server and
-// reports mistakes.
+// A click and its confirmation. In a test, use NewServer(t): it closes the
+// server and reports misuse.
 func Example() {
 	api := sparklooptest.New()
 	defer api.Close()
@@ -27,8 +27,8 @@ func Example() {
 	// true <nil>
 }
 
-// The answer to a confirmation is lost: the client sends it again, and it counts
-// once.
+// The answer to a confirmation is lost. The client retries, and the conversion
+// counts once.
 func ExampleServer_Fail() {
 	api := sparklooptest.New()
 	defer api.Close()
@@ -45,7 +45,7 @@ func ExampleServer_Fail() {
 	// requests: 2
 }
 
-// Your program's own way through an outage of SparkLoop, and out of it.
+// Test how your program behaves during and after an outage of SparkLoop.
 func ExampleServer_Fail_outage() {
 	api := sparklooptest.New()
 	defer api.Close()
@@ -56,7 +56,7 @@ func ExampleServer_Fail_outage() {
 	_, err := client.Conversions.Confirm(context.Background(), tracking)
 	fmt.Println("try again later:", sparkloop.Retryable(err))
 
-	api.Fail(sparklooptest.Fault{}, 0) // SparkLoop is back
+	api.Fail(sparklooptest.Fault{}, 0) // the outage is over
 	_, err = client.Conversions.Confirm(context.Background(), tracking)
 	fmt.Println(err)
 	// Output:
@@ -64,7 +64,7 @@ func ExampleServer_Fail_outage() {
 	// <nil>
 }
 
-// 46 days pass in no time.
+// Move the server's clock 46 days ahead, without waiting.
 func ExampleServer_Advance() {
 	api := sparklooptest.New()
 	defer api.Close()
@@ -92,7 +92,7 @@ func ExampleServer_AddOffer() {
 	// true
 }
 
-// A server with an address, for a program that has its own client.
+// A server with an address, for a program with its own client.
 func ExampleStart() {
 	api, err := sparklooptest.Start()
 	if err != nil {

@@ -1,6 +1,6 @@
 package sparklooptest
 
-// What a broken connection fails with, on the system at hand.
+// Errors of broken connections on this operating system.
 const (
 	ErrRefused = errRefused
 	ErrReset   = errReset

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Fault is a way to fail, for [Server.Fail].
+// Fault is a failure for [Server.Fail].
 type Fault struct {
 	kind   faultKind
 	status int
@@ -27,22 +27,22 @@ const (
 	endless
 )
 
-// order is a fault and how often it is still to come.
+// order is a fault and the number of requests that it still applies to.
 type order struct {
 	fault Fault
 	times int // negative: always
 }
 
-// Status answers with a status and a body, and with headers given as names and
-// values in turn. The request is not carried out. A body that begins with a
-// brace is JSON, any other HTML, unless a header says otherwise. A status
-// outside 200 to 599, or a name without a value, panics.
+// Status answers with a status, a body, and headers as pairs of name and value.
+// The request has no effect. A body that starts with a brace is JSON and any
+// other body HTML, unless a header overrides it. Status panics if the status is
+// outside 200 to 599, or if a name has no value.
 func Status(code int, body string, header ...string) Fault {
 	if len(header)%2 != 0 {
-		panic("sparklooptest: Status: a header without a value")
+		panic("sparklooptest: Status: a header has no value")
 	}
 	if code < 200 || code > 599 {
-		panic(fmt.Sprintf("sparklooptest: Status: %d is no status of an answer", code))
+		panic(fmt.Sprintf("sparklooptest: Status: the status %d is not between 200 and 599", code))
 	}
 	f := Fault{kind: answered, status: code, body: body, header: http.Header{}}
 	if body != "" {
@@ -57,41 +57,40 @@ func Status(code int, body string, header ...string) Fault {
 	return f
 }
 
-// Delay holds the request back, then carries it out and answers. If the client
-// gives up before that, the request is not carried out.
+// Delay waits before the server handles and answers the request. If the client
+// gives up first, the request has no effect.
 func Delay(d time.Duration) Fault { return Fault{kind: delayed, delay: d} }
 
-// Reset breaks the connection; the request is not carried out.
+// Reset breaks the connection. The request has no effect.
 func Reset() Fault { return Fault{kind: reset} }
 
-// LostAnswer carries the request out and breaks the connection before the
-// answer: the conversion is confirmed, and the client cannot know.
+// LostAnswer handles the request and breaks the connection before the answer:
+// the conversion is confirmed, and the client gets an error.
 func LostAnswer() Fault { return Fault{kind: lost} }
 
-// CutBody carries the request out and breaks the connection in the middle of
-// the answer's body.
+// CutBody handles the request and breaks the connection in the middle of the
+// answer's body.
 func CutBody() Fault { return Fault{kind: cut} }
 
-// HTMLPage answers 200 with a page that is not the API's, as a proxy or a
-// captive portal does. The request is not carried out.
+// HTMLPage answers 200 with an HTML page, as a captive portal does. The request
+// has no effect.
 func HTMLPage() Fault {
 	return Status(http.StatusOK, "<!doctype html><title>Welcome</title><p>Please sign in to the network.</p>")
 }
 
-// EndlessBody answers 200 with a body that never ends. The request is not
-// carried out.
+// EndlessBody answers 200 with a body that never ends. The request has no
+// effect.
 func EndlessBody() Fault {
 	return Fault{kind: endless, status: http.StatusOK, header: http.Header{"Content-Type": {jsonType}}}
 }
 
-// Redirect answers with a redirect, a 302, to somewhere else. The request is
-// not carried out.
+// Redirect answers 302 with a Location header. The request has no effect.
 func Redirect(location string) Fault { return Status(http.StatusFound, "", "Location", location) }
 
-// Fail makes the next requests fail with f, that many of them. A negative number
-// means every request from now on; 0 calls off all faults ordered so far.
-// Faults of several calls of Fail come one after the other. A client's retries
-// are requests too: one confirmation may meet several faults.
+// Fail makes the next times requests fail with f. A negative number means every
+// request from now on. 0 cancels all faults that are still pending. Faults of
+// several calls apply one after the other. A client's retries are requests too,
+// so one confirmation may meet several faults.
 func (s *Server) Fail(f Fault, times int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,8 +101,8 @@ func (s *Server) Fail(f Fault, times int) {
 	s.faults = append(s.faults, order{f, times})
 }
 
-// Faults describes what is still to come of the faults ordered with Fail, the next
-// first: "status 503, every request" or "reset, 2 requests".
+// Faults returns the pending faults, the next first: "status 503, every
+// request" or "reset, 2 requests".
 func (s *Server) Faults() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,7 +137,7 @@ func (s *Server) nextFault() Fault {
 
 func (f Fault) reply() reply { return reply{status: f.status, header: f.header, body: f.body} }
 
-// String names the fault, for a test's output.
+// String returns the fault's name.
 func (f Fault) String() string {
 	switch f.kind {
 	case answered:

@@ -1,7 +1,7 @@
-// Package sparklooptest is a SparkLoop API for tests and demonstrations: a
-// server in your own process which knows offers, submissions and keys, confirms
-// a conversion once, holds the rate limit, answers with the documented texts,
-// and fails in the ways you order.
+// Package sparklooptest is a fake SparkLoop API for tests and demonstrations.
+// It runs in your process and needs no network and no key. It has offers and
+// submissions, confirms a conversion once, keeps the rate limit, answers with
+// the documented texts, and fails on demand.
 //
 //	func TestCheckoutConfirms(t *testing.T) {
 //		api := sparklooptest.NewServer(t)
@@ -9,28 +9,31 @@
 //		landing, tracking := api.Click("", "https://shop.example/signup")
 //		// ... send landing and a purchase through the shop's handlers ...
 //		if !api.Confirmed(tracking) {
-//			t.Error("the publisher is not paid")
+//			t.Error("the conversion is not confirmed")
 //		}
 //	}
 //
-// To see how the handler fares when the answer to a confirmation is lost:
+// To test a lost answer to a confirmation:
 //
 //	api.Fail(sparklooptest.LostAnswer(), 1)
 //
-// # What is chosen
+// # Assumptions
 //
-// It answers as SparkLoop's public documents say; nothing was compared with the
-// live API. Where the documents are silent, this is what it does: a conversion
-// of another type than Action, or one confirmed before, is a 422; so is a
-// confirmation more than 45 days after the click, with the text "Offer
-// submission has expired"; over the limit the text is "Too many requests",
-// there is no Retry-After, and such a request does not count.
+// The server follows SparkLoop's public documents. It was not checked against
+// the live API. Where the documents give no answer, the server behaves as
+// follows:
+//
+//   - A conversion of another type than Action, or confirmed before, returns 422.
+//   - A confirmation more than 45 days after the click returns 422 with the text
+//     "Offer submission has expired".
+//   - A request over the limit returns 429 with the text "Too many requests" and no
+//     Retry-After. It does not count towards the limit.
 //
 // # Without sockets
 //
-// [Server.Client] and [Server.Transport] never open a socket, so they work
-// within [testing/synctest], where days pass in no time. [Server.URL] opens a
-// port on loopback, for programs and for tests that want a real connection.
+// [Server.Client] and [Server.Transport] never open a socket. They work within
+// [testing/synctest], where days pass at once. [Server.URL] opens a port on the
+// loopback interface.
 package sparklooptest
 
 import (
@@ -47,14 +50,14 @@ import (
 )
 
 const (
-	// APIKey is the key that a server takes unless told otherwise.
+	// APIKey is the default key of a server. [WithAPIKey] overrides it.
 	APIKey = "test-key"
 
-	// DefaultOffer is the id of the Action offer that each server starts with.
+	// DefaultOffer is the ID of the Action offer that each server starts with.
 	DefaultOffer = "offer_1234abcd"
 )
 
-// Server is the API. It is safe for concurrent use.
+// Server is the fake API. It is safe for concurrent use.
 type Server struct {
 	cfg     config
 	fatalf  func(format string, args ...any)
@@ -63,14 +66,14 @@ type Server struct {
 	listen   sync.Once
 	listener net.Listener
 	http     *http.Server
-	err      error // listening's
+	err      error // of listening
 
 	mu          sync.Mutex
 	ahead       time.Duration // of the real clock
 	offers      []sparkloop.Offer
 	submissions map[string]*submission
-	clicks      []*submission // the oldest first
-	window      []time.Time   // when the requests in the rolling window came
+	clicks      []*submission // oldest first
+	window      []time.Time   // arrival times of the requests in the rolling window
 	faults      []order
 	requests    []Request
 	changed     chan struct{} // closed and replaced at each confirmation
@@ -78,38 +81,38 @@ type Server struct {
 
 type config struct {
 	key          string
-	base, leaf   string // "" is any published one
+	base, leaf   string // "": any published one
 	unknownRoute Fault
 	limit        int
 	per          time.Duration
 }
 
-// Option changes what a server is.
+// Option configures a server.
 type Option func(*config)
 
-// WithAPIKey makes key the only one that the server takes.
+// WithAPIKey sets the only key that the server accepts. Default: [APIKey].
 func WithAPIKey(key string) Option { return func(c *config) { c.key = key } }
 
-// WithRateLimit takes so many requests in any rolling window and answers the
-// rest with a 429; those do not count. 0 requests turns it off. The default is
-// the documented 120 per 60 s.
+// WithRateLimit sets the number of requests in any rolling window. Requests
+// beyond it get a 429 and do not count. 0 requests turns the limit off.
+// Default: the documented 120 in 60 seconds.
 func WithRateLimit(requests int, window time.Duration) Option {
 	return func(c *config) { c.limit, c.per = requests, window }
 }
 
-// WithEndpoint makes the server know the conversion endpoint in one of its
-// published forms alone: the base "/api/v2" or "/v2", the leaf "conversion" or
-// "conversions". By default it knows all four.
+// WithEndpoint restricts the conversion endpoint to one of its published forms.
+// The base is "/api/v2" or "/v2", the leaf "conversion" or "conversions".
+// Default: all four.
 func WithEndpoint(base, leaf string) Option {
 	return func(c *config) { c.base, c.leaf = base, leaf }
 }
 
-// WithUnknownRoute sets what a route that the server does not know answers. The
-// default is a 404 with {"status":404,"error":"Not Found"}.
+// WithUnknownRoute sets the answer to an unknown route. Default: a 404 with
+// {"status":404,"error":"Not Found"}.
 func WithUnknownRoute(f Fault) Option { return func(c *config) { c.unknownRoute = f } }
 
-// NewServer returns a server for a test, which closes it. Used within
-// [testing/synctest], it must be made inside the bubble.
+// NewServer returns a server for a test, and closes it after the test. Within
+// [testing/synctest], call it inside the bubble.
 func NewServer(tb testing.TB, opts ...Option) *Server {
 	tb.Helper()
 	s := newServer(opts)
@@ -121,17 +124,17 @@ func NewServer(tb testing.TB, opts ...Option) *Server {
 	return s
 }
 
-// New returns a server for a program that serves it on an address of its own:
-// a Server is an [http.Handler]. It opens no port before URL is called. Where a
-// method's comment says that it fails, this server panics.
+// New returns a server for a program. It is an [http.Handler], and opens no
+// port before URL is called. Misuse that fails a test with [NewServer] panics
+// with New.
 func New(opts ...Option) *Server {
 	s := newServer(opts)
 	s.fatalf = func(format string, args ...any) { panic(fmt.Sprintf("sparklooptest: "+format, args...)) }
 	return s
 }
 
-// Start returns the server of New, listening on a free port of the loopback
-// interface. Close ends it.
+// Start returns a server that listens on a free port of the loopback interface.
+// It returns an error if there is no free port. Call Close when done.
 func Start(opts ...Option) (*Server, error) {
 	s := New(opts...)
 	s.listen.Do(s.serve)
@@ -168,8 +171,9 @@ func newServer(opts []Option) *Server {
 	return s
 }
 
-// Close ends the server and every answer that it still holds back. A test's
-// server is closed by itself; closing twice is harmless.
+// Close closes the server, and breaks off delayed answers. It may be called
+// more than once. Tests do not need it: NewServer closes the server after the
+// test.
 func (s *Server) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,9 +188,9 @@ func (s *Server) Close() {
 	}
 }
 
-// URL returns the server's address for [sparkloop.WithBaseURL]. The first call
-// opens the port, on loopback, and fails if there is no free port. After Close,
-// URL still returns an address, where connections are refused.
+// URL returns the server's address, for [sparkloop.WithBaseURL]. The first call
+// opens a port on the loopback interface, and fails the test if there is none.
+// After Close, connections to the address are refused.
 func (s *Server) URL() string {
 	s.listen.Do(s.serve)
 	if s.err != nil {
@@ -195,7 +199,7 @@ func (s *Server) URL() string {
 	return "http://" + s.listener.Addr().String() + s.base()
 }
 
-// base is one that the server knows.
+// base returns a base path that the server accepts.
 func (s *Server) base() string {
 	if s.cfg.base != "" {
 		return s.cfg.base
@@ -210,7 +214,7 @@ func (s *Server) serve() {
 	}
 	server := &http.Server{
 		Handler:           s,
-		ErrorLog:          log.New(io.Discard, "", 0), // broken connections are ordered
+		ErrorLog:          log.New(io.Discard, "", 0), // faults break connections on purpose
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	s.mu.Lock()
@@ -225,14 +229,14 @@ func (s *Server) serve() {
 	go server.Serve(s.listener) //nolint:errcheck // it ends with Close
 }
 
-// Transport is the same API without a socket, whatever the host in a request's
-// URL.
+// Transport returns a transport to the server without a socket. It ignores the
+// host in a request's URL.
 func (s *Server) Transport() http.RoundTripper { return inMemory{s} }
 
-// Client returns a client of the server, without a socket. It retries after a
-// millisecond and does not pace, unless opts say otherwise. The server still
-// has its limit: for more than 120 requests in a minute turn that off with
-// WithRateLimit(0, 0), or move the clock. A wrong option fails.
+// Client returns a client of the server, without a socket. It retries after one
+// millisecond and does not pace its requests; opts override this. The server
+// still has its limit: for more than 120 requests in a minute use
+// WithRateLimit(0, 0), or [Server.Advance]. An invalid option fails the test.
 func (s *Server) Client(opts ...sparkloop.Option) *sparkloop.Client {
 	c, err := sparkloop.New(s.cfg.key, append([]sparkloop.Option{
 		sparkloop.WithHTTPClient(&http.Client{Transport: s.Transport()}),

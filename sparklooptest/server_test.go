@@ -21,7 +21,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// answer is what a plain HTTP client gets: no SDK in between.
+// answer is an answer as a plain HTTP client receives it.
 type answer struct {
 	status int
 	header http.Header
@@ -29,7 +29,7 @@ type answer struct {
 	err    error
 }
 
-// overBoth are the two ways to a server: in memory and over a socket.
+// overBoth are the two ways to reach a server: in memory and over a socket.
 var overBoth = map[string]func(s *sparklooptest.Server) (*http.Client, string){
 	"in memory": func(s *sparklooptest.Server) (*http.Client, string) {
 		return &http.Client{Transport: s.Transport()}, "https://api.sparkloop.app/api/v2"
@@ -230,7 +230,7 @@ func TestTheRollingLimit(t *testing.T) {
 			assert.Equal(t, 429, list())
 		}
 		s.Advance(31 * time.Second)
-		assert.Equal(t, 200, list(), "the refused ones did not count")
+		assert.Equal(t, 200, list(), "rejected requests do not count")
 	})
 }
 
@@ -282,7 +282,7 @@ func TestFaults(t *testing.T) {
 		got, confirmed = confirm(sparklooptest.LostAnswer())
 		require.Error(t, got.err)
 		assert.True(t, errors.Is(got.err, io.EOF) || errors.Is(got.err, io.ErrUnexpectedEOF), "%v", got.err)
-		assert.True(t, confirmed, "carried out, and the answer is gone")
+		assert.True(t, confirmed, "handled, but the answer is lost")
 
 		got, confirmed = confirm(sparklooptest.CutBody())
 		require.ErrorIs(t, got.err, io.ErrUnexpectedEOF)
@@ -298,7 +298,8 @@ func TestFaults(t *testing.T) {
 		assert.Equal(t, 200, got.status)
 		assert.True(t, confirmed)
 
-		// One after the other, for ever, and called off.
+		// Faults come one after the other, then for every request, until
+		// cancelled.
 		s.Fail(sparklooptest.Status(500, ""), 1)
 		s.Fail(sparklooptest.Status(502, ""), -1)
 		_, tr := s.Click("", "")
@@ -403,7 +404,7 @@ func TestRequestsAreKept(t *testing.T) {
 	assert.Equal(t, sparklooptest.Request{
 		Method: "POST", Path: "/v2/offers/a%2Fb", Query: "x=1", Header: http.Header{"X-Api-Key": {"k"}}, Body: []byte("body"), Status: 404,
 	}, got[0])
-	assert.Zero(t, got[1].Status, "the client got none")
+	assert.Zero(t, got[1].Status, "the client got no answer")
 }
 
 func TestStart(t *testing.T) {
@@ -417,7 +418,7 @@ func TestStart(t *testing.T) {
 	_, err = c.Conversions.Confirm(t.Context(), tr)
 	require.NoError(t, err)
 	assert.PanicsWithValue(t, `sparklooptest: Click: there is no offer "x"`, func() { s.Click("x", "") })
-	assert.PanicsWithValue(t, "sparklooptest: AddOffer: there is an offer offer_1234abcd", func() {
+	assert.PanicsWithValue(t, "sparklooptest: AddOffer: there already is an offer offer_1234abcd", func() {
 		s.AddOffer(sparkloop.Offer{UUID: sparklooptest.DefaultOffer})
 	})
 	assert.Panics(t, func() { s.AddOffer(sparkloop.Offer{UUID: "a/b"}) })
@@ -426,12 +427,13 @@ func TestStart(t *testing.T) {
 	s.Close()
 	s.Close()
 	_, err = c.Conversions.Confirm(t.Context(), tr)
-	require.Error(t, err, "nobody is there any more")
+	require.Error(t, err, "the port is closed")
 	_, err = s.Client().Conversions.Confirm(t.Context(), tr)
-	require.ErrorIs(t, err, sparklooptest.ErrRefused, "in memory neither")
+	require.ErrorIs(t, err, sparklooptest.ErrRefused, "refused in memory too")
 }
 
-// A database outlives the server: its next run must not meet the ids of this one.
+// IDs of two servers differ, because a database may still hold the IDs of an
+// earlier server.
 func TestSubmissionsOfTwoServersDiffer(t *testing.T) {
 	t.Parallel()
 	seen := make(map[string]bool)
@@ -491,7 +493,7 @@ func TestATestsServerEndsWithIt(t *testing.T) { //nolint:tparallel // the inner 
 	require.ErrorIs(t, err, sparklooptest.ErrRefused)
 }
 
-// fatal is a test that notes how it failed.
+// fatal is a testing.TB that records its failure.
 type fatal struct {
 	testing.TB
 	said string

@@ -18,16 +18,16 @@ import (
 type submission struct {
 	tracking  sparkloop.Tracking
 	clicked   time.Time
-	confirmed time.Time // zero until then
+	confirmed time.Time // zero if not confirmed
 }
 
-// lifetime is for how long after the click a confirmation is taken.
+// lifetime is how long after the click a confirmation is accepted.
 const lifetime = 45 * 24 * time.Hour
 
-// AddOffer adds an offer, the newest of all, and returns it as the API shows
-// it. What is empty gets a value: an id, the type Action, the status "active",
-// the visibility "public", an address, the server's time. An id that is taken,
-// or is none, fails.
+// AddOffer adds an offer as the newest, and returns it as the API shows it.
+// Empty fields get defaults: an ID, the type Action, the status "active", the
+// visibility "public", an address, the server's time. An invalid ID, or the ID
+// of an existing offer, fails the test.
 func (s *Server) AddOffer(o sparkloop.Offer) sparkloop.Offer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,17 +54,17 @@ func (s *Server) AddOffer(o sparkloop.Offer) sparkloop.Offer {
 		s.fatalf("AddOffer: %v", err)
 	}
 	if s.offer(o.UUID) != nil {
-		s.fatalf("AddOffer: there is an offer %s", o.UUID)
+		s.fatalf("AddOffer: there already is an offer %s", o.UUID)
 	}
 	s.offers = append(s.offers, o)
 	return o
 }
 
-// Click is a reader's click on an offer, "" for the first one. It returns where
-// SparkLoop sends the browser: landing, or the offer's own address if that is
-// "", with the two parameters added; and the tracking that is to be confirmed,
-// captured at the server's time. The submission's id is random. An unknown offer or an address that is no URL
-// fails.
+// Click adds a visitor's click on an offer; "" is the server's first offer.
+// redirectURL is where SparkLoop sends the browser: landing with the two
+// parameters added, or the offer's own address if landing is "". t is the
+// tracking to confirm, with the server's time. The submission's ID is random.
+// An unknown offer or an invalid address fails the test.
 func (s *Server) Click(offer, landing string) (redirectURL string, t sparkloop.Tracking) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,8 +94,8 @@ func (s *Server) Click(offer, landing string) (redirectURL string, t sparkloop.T
 	return u.String(), t
 }
 
-// newSubmission returns an id that no other server has used: a database that
-// outlives the server may know the ids of earlier runs.
+// newSubmission returns an ID that no other server has used, because a database
+// may hold the IDs of earlier runs.
 func newSubmission() string {
 	var id [8]byte
 	rand.Read(id[:]) // it never fails
@@ -107,10 +107,10 @@ func (s *Server) add(sub *submission) {
 	s.clicks = append(s.clicks, sub)
 }
 
-// scatter makes ids of a counter that look like ids; no two are the same.
+// scatter turns a counter into distinct numbers that look random.
 func scatter(n uint32) uint32 { return (n + 1) * 0x9e3779b1 }
 
-// Confirmed says whether the conversion was confirmed.
+// Confirmed reports whether the conversion is confirmed.
 func (s *Server) Confirmed(t sparkloop.Tracking) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,8 +122,8 @@ func (s *Server) confirmed(t sparkloop.Tracking) bool {
 	return sub != nil && sub.tracking.Offer == t.Offer && !sub.confirmed.IsZero()
 }
 
-// WaitConfirmed returns nil once the conversion is confirmed, or an error that
-// matches the context's when that ends first.
+// WaitConfirmed returns nil once the conversion is confirmed. If the context
+// ends first, it returns an error that matches the context's.
 func (s *Server) WaitConfirmed(ctx context.Context, t sparkloop.Tracking) error {
 	for {
 		s.mu.Lock()
@@ -140,28 +140,28 @@ func (s *Server) WaitConfirmed(ctx context.Context, t sparkloop.Tracking) error 
 	}
 }
 
-// Advance moves the server's clock forward: submissions grow older, the rolling
-// window passes. It does not touch the clock of the client.
+// Advance moves the server's clock forward: submissions age, and the rate
+// limit's window passes. The client's clock is not changed.
 func (s *Server) Advance(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ahead += d
 }
 
-// Request is one that reached the server.
+// Request is a request that reached the server.
 type Request struct {
-	Time                time.Time // the server's
-	Method, Path, Query string    // Path as it was escaped on the wire
+	Time                time.Time // of the server
+	Method, Path, Query string    // Path is escaped as on the wire
 	Header              http.Header
 	Body                []byte
-	Status              int // what was answered; 0 if no answer was begun
+	Status              int // of the answer; 0 if there was none
 }
 
-// maxRequests is how many of them are kept.
+// maxRequests limits the recorded requests.
 const maxRequests = 10_000
 
-// Requests returns the requests that reached the server, the oldest first: the
-// last 10,000 of them. One that is still being answered is not among them.
+// Requests returns the last 10,000 requests that reached the server, oldest
+// first. A request that is still being answered is not included.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,7 +178,7 @@ func (s *Server) record(r Request) {
 	s.requests = append(s.requests, r)
 }
 
-// now is the server's time.
+// now returns the server's time.
 func (s *Server) now() time.Time { return time.Now().Add(s.ahead) }
 
 func (s *Server) offer(id string) *sparkloop.Offer {
@@ -190,5 +190,5 @@ func (s *Server) offer(id string) *sparkloop.Offer {
 	return nil
 }
 
-// price is an amount as the API writes it.
+// price formats an amount as the API does.
 func price(u sparkloop.USD) string { return strings.Replace(u.String(), "$", "", 1) }

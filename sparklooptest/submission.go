@@ -7,15 +7,15 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// Submission is a click and whether it was confirmed.
+// Submission is a click and the time of its confirmation.
 type Submission struct {
 	Tracking    sparkloop.Tracking // CapturedAt is the time of the click
-	ConfirmedAt time.Time          // zero until then
+	ConfirmedAt time.Time          // zero if not confirmed
 }
 
 // AddSubmission adds a click with an ID of your choice, for example from a file
-// or from another server. Without CapturedAt the click is at the server's time.
-// An invalid or a known submission, or an unknown offer, fails.
+// or from another server. A zero CapturedAt is set to the server's time. An
+// invalid tracking, an existing submission or an unknown offer fails the test.
 func (s *Server) AddSubmission(sub Submission) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -31,7 +31,7 @@ func (s *Server) AddSubmission(sub Submission) {
 		s.fatalf("AddSubmission: there is no offer %q", t.Offer)
 		return
 	case s.submissions[t.Submission] != nil:
-		s.fatalf("AddSubmission: there is a submission %s", t.Submission)
+		s.fatalf("AddSubmission: there already is a submission %s", t.Submission)
 		return
 	}
 	if t.CapturedAt.IsZero() {
@@ -40,7 +40,7 @@ func (s *Server) AddSubmission(sub Submission) {
 	s.add(&submission{tracking: t, clicked: t.CapturedAt, confirmed: sub.ConfirmedAt})
 }
 
-// Submissions returns all clicks, in the order in which the server got them.
+// Submissions returns all clicks in the order in which they were added.
 func (s *Server) Submissions() []Submission {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,8 +51,8 @@ func (s *Server) Submissions() []Submission {
 	return all
 }
 
-// Offers returns all offers, in the order in which they were added. It is no
-// request: no fault and no limit affects it.
+// Offers returns all offers in the order in which they were added. It sends no
+// request, so faults and the rate limit do not apply.
 func (s *Server) Offers() []sparkloop.Offer {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -54,9 +54,9 @@ func TestASubmissionThatCannotBeAdded(t *testing.T) {
 	s := sparklooptest.NewServer(tb)
 	_, known := s.Click("", "")
 	for want, tr := range map[string]sparkloop.Tracking{
-		"sparklooptest: AddSubmission: no tracking":                               {},
-		`sparklooptest: AddSubmission: there is no offer "x"`:                     {Offer: "x", Submission: "s"},
-		"sparklooptest: AddSubmission: there is a submission " + known.Submission: known,
+		"sparklooptest: AddSubmission: no tracking":                                       {},
+		`sparklooptest: AddSubmission: there is no offer "x"`:                             {Offer: "x", Submission: "s"},
+		"sparklooptest: AddSubmission: there already is a submission " + known.Submission: known,
 	} {
 		s.AddSubmission(sparklooptest.Submission{Tracking: tr})
 		assert.Contains(t, tb.said, want)

@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// exchange is a request, the fault it meets and the answer to it.
+// exchange is a request, its fault and its answer.
 type exchange struct {
 	fault Fault
 	reply reply
-	stop  error // the client or the server went away
+	stop  error // the client or the server has gone away
 }
 
-// exchange carries one request out, or has it fail as ordered.
+// exchange handles one request, or applies a fault to it.
 func (s *Server) exchange(ctx context.Context, r *http.Request) exchange {
 	body, _ := io.ReadAll(http.MaxBytesReader(nil, readable(r.Body), 1<<20))
 	e := exchange{fault: s.nextFault()}
@@ -62,7 +62,7 @@ func readable(body io.ReadCloser) io.ReadCloser {
 	return body
 }
 
-// inMemory is the API without a socket.
+// inMemory is a transport without a socket.
 type inMemory struct{ s *Server }
 
 func (t inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -105,7 +105,7 @@ func (t inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// untilDone is a body that ends with its request's context, as a real one does.
+// untilDone is a body that ends with its request's context, as over a socket.
 type untilDone struct {
 	ctx  context.Context //nolint:containedctx // it is the request's
 	from io.Reader
@@ -133,8 +133,8 @@ var blank = bytes.Repeat([]byte(" "), 32<<10)
 
 func (spaces) Read(p []byte) (int, error) { return copy(p, blank), nil }
 
-// ServeHTTP serves the API, for a program with an address of its own. Faults that
-// break connections need one that can be hijacked, as HTTP/1 has.
+// ServeHTTP serves the API. Faults that break the connection need a
+// ResponseWriter that can be hijacked, as in HTTP/1.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := s.exchange(r.Context(), r)
 	if e.stop != nil || e.fault.kind == reset || e.fault.kind == lost {
@@ -165,7 +165,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// hangUp breaks the connection, with a reset if it is to be rude.
+// hangUp closes the connection, with a reset if rude is set.
 func hangUp(w http.ResponseWriter, rude bool) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
