@@ -12,33 +12,33 @@ import (
 )
 
 const (
-	// settle is how long an order may stand in the source before it is in the
-	// queue: its handler has committed it and is about to enqueue.
+	// settle is the time that a handler has to enqueue an order that it has
+	// committed.
 	settle = time.Second
-	// tick is how often Background looks at the clock.
+	// tick is how often Background reads the clock.
 	tick = time.Second
-	// tidyEvery is how often an engine tidies up, and a failed sweep is repeated.
+	// tidyEvery is the interval of Tidy, and the pause after a failed sweep.
 	tidyEvery = time.Minute
-	// batch is how many conversions an engine is asked for at a time.
+	// batch bounds the conversions in one call of an engine.
 	batch = 500
-	// sourceSlow is after how long a source that has not returned is logged.
+	// sourceSlow is when a call of the source that has not returned is logged.
 	sourceSlow = time.Minute
 )
 
-// Engine is what an engine does for Background.
+// Engine is the part of an engine that Background calls.
 type Engine interface {
-	// Missing returns those of ts that are not in the queue, in any state.
+	// Missing returns the trackings that are not in the queue, in any state.
 	Missing(ctx context.Context, ts []sparkloop.Tracking) ([]sparkloop.Tracking, error)
 	// Sweep enqueues ts into a lane, marked as swept, and returns how many were
 	// new.
 	Sweep(ctx context.Context, ts []sparkloop.Tracking, lane int) (int, error)
-	// Tidy deletes conversions confirmed before that time, and makes those due
-	// that are due only after the horizon: a clock was wrong.
+	// Tidy deletes conversions confirmed before that time. It makes conversions due
+	// now that are due only after the horizon: a wrong clock has set their time.
 	Tidy(ctx context.Context, confirmedBefore, horizon time.Time) error
 }
 
-// Background sweeps the source and has the engine tidy up, until ctx ends. A
-// source that does not return holds up nothing else.
+// Background sweeps the source and calls the engine's Tidy, until ctx ends. A
+// source that does not return delays nothing else.
 func (p *Policy) Background(ctx context.Context, engine Engine) {
 	var sweeps sync.WaitGroup
 	defer sweeps.Wait()
@@ -60,19 +60,19 @@ func (p *Policy) Background(ctx context.Context, engine Engine) {
 	}
 }
 
-// chores is what Background has done so far.
+// chores is the state of Background.
 type chores struct {
 	p      *Policy
 	engine Engine
 	clock  clock
 
 	tidied, swept, failed time.Time
-	again                 bool // soon: what was under way when the clock was set may be written since
+	again                 bool // tidy once more: a delivery in progress may store a time of the old clock
 
-	sweeping chan error // nil unless a sweep is under way
-	began    time.Time  // when it did
-	asked    time.Time  // likewise, on this process's clock
-	warned   bool       // that it takes long
+	sweeping chan error // nil unless a sweep is in progress
+	began    time.Time  // of the sweep
+	asked    time.Time  // of the sweep, on this process's clock
+	warned   bool       // the slow source is logged
 }
 
 func (c *chores) tidy(ctx context.Context, now time.Time) {
@@ -95,8 +95,8 @@ func (c *chores) tidy(ctx context.Context, now time.Time) {
 	}
 }
 
-// setBackBefore reports whether the clock was set back since a process noted
-// it last: before this one started, perhaps.
+// setBackBefore reports whether the clock was set back since a process last noted
+// it, which may be before this process started.
 func (c *chores) setBackBefore(ctx context.Context) (back bool, err error) {
 	return back, c.p.gate.update(ctx, func(s *state, now time.Time) bool {
 		back = s.Clock > now.Add(setBack).UnixMilli()
@@ -131,14 +131,13 @@ func (c *chores) sweep(ctx context.Context, now time.Time, sweeps *sync.WaitGrou
 	sweeps.Go(func() { done <- c.p.sweep(ctx, c.engine, first) })
 }
 
-// away is how far apart two times are: a clock that was set back must not stop
-// what is done every so often.
+// away returns the distance of two times. It is absolute, so that a clock that was
+// set back does not stop regular work.
 func away(a, b time.Time) time.Duration { return a.Sub(b).Abs() }
 
-// sweep enqueues what the source knows and the queue does not. The first sweep
-// of a process goes over everything: the last one may have asked a source that
-// was wrong, or have been told by a file that was lost. Those after it are shared
-// between the processes.
+// sweep enqueues the conversions of the source that are missing in the queue. The
+// first sweep of a process covers the whole reach: an earlier source may have been
+// wrong, or the queue's file lost. Later sweeps are shared by all processes.
 func (p *Policy) sweep(ctx context.Context, engine Engine, first bool) error {
 	began := p.Now()
 	since := began.Add(-reach(p.o))
@@ -172,7 +171,7 @@ func (p *Policy) sweep(ctx context.Context, engine Engine, first bool) error {
 	})
 }
 
-// ask asks the source, and drops what is no conversion or comes twice.
+// ask calls the source, and drops invalid, zero and repeated trackings.
 func (p *Policy) ask(ctx context.Context, since time.Time) (ts []sparkloop.Tracking, err error) {
 	type result struct {
 		ts  []sparkloop.Tracking
@@ -190,7 +189,7 @@ func (p *Policy) ask(ctx context.Context, since time.Time) (ts []sparkloop.Track
 	case r := <-results:
 		ts, err = r.ts, r.err
 	case <-ctx.Done():
-		err = ctx.Err() // whatever becomes of the source
+		err = ctx.Err() // the source may never return
 	}
 	if err != nil {
 		return nil, err
@@ -212,7 +211,7 @@ func (p *Policy) ask(ctx context.Context, since time.Time) (ts []sparkloop.Track
 	return ts, nil
 }
 
-// bringIn enqueues those of ts that are missing, and still are a moment later.
+// bringIn enqueues the trackings that are missing now and again after settle.
 func (p *Policy) bringIn(ctx context.Context, engine Engine, ts []sparkloop.Tracking) (int, error) {
 	missing, err := p.missing(ctx, engine, ts)
 	if err != nil || len(missing) == 0 {

@@ -22,7 +22,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// keeper is an engine without a database.
+// keeper is an in-memory engine.
 type keeper struct {
 	mu     sync.Mutex
 	known  []string
@@ -67,7 +67,7 @@ func (k *keeper) fail(err error) {
 	k.err = err
 }
 
-// source is a merchant's orders.
+// source holds a merchant's orders.
 type source struct {
 	mu     sync.Mutex
 	orders []sparkloop.Tracking
@@ -120,7 +120,7 @@ func background(t *testing.T, row delivery.SharedState, k *keeper, o outbox.Opti
 	})
 }
 
-// pass lets time pass, and then all that is to be done by then be done.
+// pass lets time pass, and waits until all work due by then is done.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -135,7 +135,7 @@ func TestTheSourceIsSwept(t *testing.T) {
 		k.enqueue(order(1))
 		background(t, new(memory), k, outbox.Options{Source: s.ask, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		pass(500 * time.Millisecond)
-		k.enqueue(order(3)) // its handler was about to
+		k.enqueue(order(3)) // the handler enqueues it within settle
 		pass(time.Second)
 		assert.Equal(t, []string{order(2).Key()}, k.swept)
 		assert.Equal(t, delivery.LaneFresh, k.lane)
@@ -232,7 +232,7 @@ func TestTidyingUp(t *testing.T) {
 	})
 }
 
-// A clock that is set back by a year must not stop what is done every hour.
+// A clock that is set back by a year must not stop hourly work.
 func TestAClockThatIsSetBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -249,8 +249,8 @@ func TestAClockThatIsSetBack(t *testing.T) {
 	})
 }
 
-// A clock that is set back by less than RetryMax: what was due before is far
-// off, and not too far to be right.
+// The clock is set back by less than RetryMax. Stored due times are then far ahead,
+// but still plausible.
 func TestAClockThatIsSetBackALittle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -263,7 +263,7 @@ func TestAClockThatIsSetBackALittle(t *testing.T) {
 			k.mu.Lock()
 			defer k.mu.Unlock()
 			last := k.tidied[len(k.tidied)-1]
-			return last[1].Sub(last[0]) - 60*24*time.Hour // which is Keep
+			return last[1].Sub(last[0]) - 60*24*time.Hour // the default of Keep
 		}
 		const usual, near = time.Hour + time.Minute, 33 * time.Second
 		pass(90 * time.Second)

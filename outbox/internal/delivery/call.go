@@ -7,9 +7,9 @@ import (
 )
 
 // call is the context of one delivery. It ends callMax after its first request
-// began; time in which a further request waits for a slot does not count. A
-// plain deadline would cut off a request whose slot came late, after SparkLoop
-// has confirmed.
+// began, not counting the time in which a further request waits for a slot. A
+// plain deadline could end a request with a late slot after SparkLoop has
+// confirmed.
 type call struct {
 	context.Context // the outer bound, waits for slots included
 	done            chan struct{}
@@ -17,14 +17,14 @@ type call struct {
 	mu    sync.Mutex
 	err   error
 	left  time.Duration
-	timer *time.Timer // runs while a request may be under way
+	timer *time.Timer // runs while a request may be in progress
 	since time.Time
-	slot  reserved // of the first request, if it has one
+	slot  reserved // of the first request; may be zero
 }
 
 type callKey struct{}
 
-// newCall starts a call, whose first request has a slot if it is not zero.
+// newCall starts a call. slot is the slot of the first request, or zero.
 func newCall(ctx context.Context, most time.Duration, slot reserved) (*call, context.CancelFunc) {
 	outer, cancel := context.WithTimeout(ctx, most)
 	c := &call{Context: outer, done: make(chan struct{}), left: callMax, slot: slot}
@@ -44,7 +44,7 @@ func (c *call) take() (slot reserved) {
 	return slot
 }
 
-// wait runs f, which waits for a slot, outside the time of the call.
+// wait runs f, which waits for a slot. Its time does not count for the call.
 func (c *call) wait(f func() error) error {
 	c.stop()
 	defer c.start()

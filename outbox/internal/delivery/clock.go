@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// setBack is by how much a clock may differ from what it should show before it
-// counts as set.
+// setBack is the difference from the expected time from which a clock counts as
+// set.
 const setBack = 5 * time.Second
 
-// clock follows the clock that all processes of a queue share. Between two looks
-// it goes by the time that has passed in this process, whose wall clock may be
-// wrong. It is safe for concurrent use.
+// clock follows the clock that all processes of a queue share. Between two readings
+// it adds the time that passed in this process: the wall clock of the process may
+// be wrong. It is safe for concurrent use.
 type clock struct {
 	mu     sync.Mutex
-	shared time.Time // at the last look
-	seen   time.Time // this process's time then; only differences of it count
+	shared time.Time // at the last reading
+	seen   time.Time // the process's time at the last reading; only differences count
 }
 
-// look notes the time on the shared clock.
+// look notes a reading of the shared clock.
 func (c *clock) look(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.shared, c.seen = now.Round(0), time.Now()
 }
 
-// jumped returns by how much the shared clock was set since the last look.
+// jumped returns by how much the shared clock was set since the last reading.
 func (c *clock) jumped(now time.Time) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -35,8 +35,8 @@ func (c *clock) jumped(now time.Time) time.Duration {
 	return now.Round(0).Sub(c.shared.Add(time.Since(c.seen)))
 }
 
-// now returns the time on the shared clock, or this process's before the first
-// look.
+// now returns the time on the shared clock. Before the first reading it is this
+// process's time.
 func (c *clock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()

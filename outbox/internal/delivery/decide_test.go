@@ -15,7 +15,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// answering is an API that always gives the same answer.
+// answering is an API that always returns the same answer.
 type answering struct {
 	status     int
 	body, date string
@@ -32,7 +32,7 @@ func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// failed is what a client returns for an answer.
+// failed returns a client's error for an answer.
 func failed(t *testing.T, status int, body, date string) error {
 	t.Helper()
 	c, err := sparkloop.New("test-key", sparkloop.WithRetries(0), sparkloop.WithBaseURL("https://api.example"),

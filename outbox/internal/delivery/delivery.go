@@ -1,6 +1,6 @@
-// Package delivery is what both engines of the outbox do alike: what becomes
-// of a conversion, when it is tried again, when the queue pauses and goes on, and the
-// one rate limit of all processes. An engine stores.
+// Package delivery has what both engines of the outbox share: the state of a
+// conversion after an answer, retries, pauses, and the rate limit of all processes.
+// An engine stores the conversions.
 package delivery
 
 import (
@@ -23,18 +23,18 @@ type Policy struct {
 	o       outbox.Options
 	row     SharedState
 	gate    *gate
-	limiter *limiter // nil: the client has its own, or none
+	limiter *limiter // nil if the client has its own, or none
 	retry   retry
 	clock   clock
 	opened  time.Time
 
-	flying atomic.Int64 // deliveries under way
+	flying atomic.Int64 // deliveries in progress
 	count  struct{ confirmed, dead, expired, retried atomic.Int64 }
 }
 
-// New returns the policy for a client, for Options that Complete has seen and
-// for the state that all processes of the queue share. Where Options.Now is nil,
-// the clock is that of the shared state. It sends nothing.
+// New returns the policy of a process. o comes from Complete. row is shared by all
+// processes of the queue. If Options.Now is nil, the queue's clock is the common
+// clock of row. New sends nothing.
 func New(c *sparkloop.Client, o outbox.Options, row SharedState) (*Policy, error) {
 	if c == nil {
 		return nil, errors.New("the client is nil")
@@ -53,11 +53,10 @@ func New(c *sparkloop.Client, o outbox.Options, row SharedState) (*Policy, error
 	return p, nil
 }
 
-// Client sends each request through the queue's limit, and never twice.
+// Client returns a client that shares the queue's rate limit and does not retry.
 func (p *Policy) Client() *sparkloop.Client { return p.client }
 
-// Now returns the time on the queue's clock: that of Options.Now, or the one
-// that all processes share.
+// Now returns the time on the queue's clock: Options.Now, or the common clock.
 func (p *Policy) Now() time.Time { return p.at(time.Time{}) }
 
 func (p *Policy) at(shared time.Time) time.Time {
@@ -71,14 +70,14 @@ func (p *Policy) at(shared time.Time) time.Time {
 	return shared
 }
 
-// Lease is how long a claim on a conversion holds at least: longer than Deliver
-// takes.
+// Lease returns how long a claim on a conversion must hold at least. It is longer
+// than Deliver takes.
 func (p *Policy) Lease() time.Duration {
 	return slotMax + p.callMost() + 3*time.Second
 }
 
-// callMost bounds a call with the waits of its further requests for slots: the
-// first call of a client may have to try all published forms of the endpoint.
+// callMost bounds a call, including the waits of further requests for slots: the
+// first call of a client may try all published forms of the endpoint.
 func (p *Policy) callMost() time.Duration {
 	if p.limiter == nil {
 		return callMax
@@ -86,28 +85,28 @@ func (p *Policy) callMost() time.Duration {
 	return callMax + 4*p.limiter.every
 }
 
-// Flying returns how many deliveries are under way.
+// Flying returns the number of deliveries in progress.
 func (p *Policy) Flying() int { return int(p.flying.Load()) }
 
-// Verdict is what Deliver has found out about an entry.
+// Verdict is the result of Deliver.
 type Verdict struct {
-	// Entry is the entry as it is now to be stored: State, Attempts, Reason,
-	// DueAt, FinishedAt.
+	// Entry is the entry to store. State, Attempts, Reason, DueAt and FinishedAt
+	// may have changed.
 	Entry outbox.Entry
 
-	// Sent is false if SparkLoop was not asked: the entry is to be given back
-	// as it was, to be taken again at its DueAt.
+	// Sent is false if no request was sent. Then only DueAt of the entry may have
+	// changed, and the engine gives it back.
 	Sent bool
 
-	// Woken says that the entry's offer was paused and goes on: what waits of
-	// it is due now.
+	// Woken is true if the pause of the entry's offer has ended. All waiting
+	// conversions of the offer are due now.
 	Woken bool
 }
 
-// Deliver asks SparkLoop to confirm an entry and says what is to become of it.
-// probe is what Plan chose, or nil for an entry that is due. It takes less than
-// Lease, and never fails: what went wrong is in the verdict. If ctx ends before
-// the answer is there, the entry is due at once.
+// Deliver sends an entry to SparkLoop and returns the entry to store. probe is
+// Plan's choice, or nil for an entry that is due. Deliver takes less than Lease.
+// It returns no error: a failure is in the verdict. If ctx ends before the answer
+// arrives, the entry is due at once.
 func (p *Policy) Deliver(ctx context.Context, e outbox.Entry, probe *Probe) Verdict {
 	p.flying.Add(1)
 	defer p.flying.Add(-1)
@@ -124,7 +123,7 @@ func (p *Policy) Deliver(ctx context.Context, e outbox.Entry, probe *Probe) Verd
 	if unsent(err) {
 		return p.giveBack(e, time.Second+rand.N(time.Second))
 	}
-	// What SparkLoop has said is noted, also if delivery ends just now.
+	// An answer that has arrived is noted even if delivery stops now.
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer stop()
 	a := answer{err: err, probe: leave.probe(), alone: leave.alone}
@@ -134,8 +133,8 @@ func (p *Policy) Deliver(ctx context.Context, e outbox.Entry, probe *Probe) Verd
 	return p.conclude(ctx, e, a, leave)
 }
 
-// admit waits for a slot and lets the entry through, or returns the verdict on
-// an entry that is not sent now.
+// admit waits for a slot and lets the entry through. It returns a verdict if the
+// entry is not sent now.
 func (p *Policy) admit(ctx context.Context, e outbox.Entry, probe *Probe) (leave pass, slot reserved, v *Verdict) {
 	back := func(wait time.Duration) (pass, reserved, *Verdict) { //nolint:unparam // the results of admit
 		v := p.giveBack(e, wait)
@@ -156,10 +155,10 @@ func (p *Policy) admit(ctx context.Context, e outbox.Entry, probe *Probe) (leave
 		case probe != nil:
 		case p.gate.foreign(&s) || len(p.gate.holding(&s)) > 0:
 			p.unused(ctx, slot)
-			return pass{}, reserved{}, &Verdict{Entry: e} // it keeps its place in line; Plan says how long
+			return pass{}, reserved{}, &Verdict{Entry: e} // it keeps its place; Plan returns how long to wait
 		case s.Offers[e.Tracking.Offer] != nil:
 			p.unused(ctx, slot)
-			e.DueAt = now.Add(backoff(p.retry.max, p.retry.max, 0)) // or when the offer is woken
+			e.DueAt = now.Add(backoff(p.retry.max, p.retry.max, 0)) // the end of the offer's pause makes it due
 			return pass{}, reserved{}, &Verdict{Entry: e}
 		}
 		if waited {
@@ -188,15 +187,14 @@ func (p *Policy) admit(ctx context.Context, e outbox.Entry, probe *Probe) (leave
 	return leave, slot, nil
 }
 
-// unused gives a slot back that was taken in vain.
+// unused frees a slot that is not used.
 func (p *Policy) unused(ctx context.Context, slot reserved) {
 	if slot.slot != 0 {
 		p.limiter.giveBack(ctx, slot.slot)
 	}
 }
 
-// conclude decides what an entry that was sent becomes, and begins or ends
-// pauses.
+// conclude decides the state of an entry that was sent, and begins or ends pauses.
 func (p *Policy) conclude(ctx context.Context, e outbox.Entry, a answer, leave pass) Verdict {
 	var wait time.Duration
 	now := p.Now()
@@ -205,10 +203,9 @@ func (p *Policy) conclude(ctx context.Context, e outbox.Entry, a answer, leave p
 		class, wait = classOf(a.err), p.retry.pause(e.Attempts, a.err)
 	}
 	switch {
-	case a.err == nil, limited: // after a 429 the limiter holds everybody
+	case a.err == nil, limited: // after a 429 the limiter holds all processes
 	case leave.own || leave.queue || class == unauthorized:
-		// It says nothing about this conversion: the next probe takes another
-		// one, and after the pause this one is soon due.
+		// The failure does not concern this conversion: it is due soon.
 		wait = p.retry.pause(0, nil)
 	case leave.offer:
 		wait = backoff(p.retry.max, p.retry.max, 0)
@@ -225,7 +222,7 @@ func (p *Policy) conclude(ctx context.Context, e outbox.Entry, a answer, leave p
 	return v
 }
 
-// Delivered counts the verdicts that Stored was called with.
+// Delivered returns the counts of the calls of Stored.
 func (p *Policy) Delivered() outbox.Delivered {
 	return outbox.Delivered{
 		Confirmed: p.count.confirmed.Load(), Dead: p.count.dead.Load(),
@@ -233,8 +230,8 @@ func (p *Policy) Delivered() outbox.Delivered {
 	}
 }
 
-// Stored counts a verdict and tells the logger and the hooks, once the verdict
-// is in the database.
+// Stored counts an entry, logs it and calls the hook. The engine calls it after
+// the entry is stored.
 func (p *Policy) Stored(ctx context.Context, e outbox.Entry) {
 	hook, level, text := p.o.OnDead, slog.LevelWarn, "sparkloop outbox: a conversion is "+string(e.State)
 	switch e.State {
@@ -247,7 +244,7 @@ func (p *Policy) Stored(ctx context.Context, e outbox.Entry) {
 		p.count.expired.Add(1)
 	case outbox.Pending:
 		p.count.retried.Add(1)
-		hook, level, text = nil, slog.LevelDebug, "sparkloop outbox: a conversion is to be tried again"
+		hook, level, text = nil, slog.LevelDebug, "sparkloop outbox: a conversion will be retried"
 	}
 	p.o.Logger.LogAttrs(ctx, level, text, slog.Int64("id", e.ID), slog.String("conversion", e.Tracking.Key()),
 		slog.Int("attempts", e.Attempts), slog.String("reason", e.Reason))
@@ -256,7 +253,7 @@ func (p *Policy) Stored(ctx context.Context, e outbox.Entry) {
 	}
 }
 
-// Paused fills in since when and why nothing is sent.
+// Paused sets PausedSince and PausedReason.
 func (p *Policy) Paused(ctx context.Context, s *outbox.Stats) error {
 	shared, _, err := p.gate.load(ctx)
 	if err != nil {
@@ -270,7 +267,7 @@ func (p *Policy) Paused(ctx context.Context, s *outbox.Stats) error {
 	}
 	p.gate.mu.Unlock()
 	switch {
-	case p.o.Workers < 0: // this process sends nothing: the key of the others is all there is
+	case p.o.Workers < 0: // this process does not deliver: report the delivering processes' key
 		pauses = append(pauses, shared.Rejected)
 	case p.gate.foreign(&shared):
 		pauses = append(pauses, &pause{Since: p.opened.UnixMilli(), Reason: foreignReason(shared.API, p.gate.api)})
@@ -283,13 +280,13 @@ func (p *Policy) Paused(ctx context.Context, s *outbox.Stats) error {
 	return nil
 }
 
-// giveBack is the verdict on an entry that was not sent.
+// giveBack returns the verdict on an entry that was not sent.
 func (p *Policy) giveBack(e outbox.Entry, wait time.Duration) Verdict {
 	e.DueAt = p.Now().Add(wait)
 	return Verdict{Entry: e}
 }
 
-// happened tells the log and the hook what a failure changed.
+// happened logs a pause and calls OnPaused.
 func (p *Policy) happened(ctx context.Context, ev event, e outbox.Entry, err error) {
 	if ev.said != nil {
 		text, attrs := "sparkloop outbox: paused", []slog.Attr{slog.String("reason", ev.said.Reason)}
@@ -303,18 +300,18 @@ func (p *Policy) happened(ctx context.Context, ev event, e outbox.Entry, err err
 	}
 }
 
-// ended tells the log about the end of pauses that it was told of.
+// ended logs the end of pauses whose beginning was logged.
 func (p *Policy) ended(ctx context.Context, pauses []*pause) {
 	for _, ended := range pauses {
 		if ended.Said {
-			p.o.Logger.LogAttrs(ctx, slog.LevelWarn, "sparkloop outbox: going on",
+			p.o.Logger.LogAttrs(ctx, slog.LevelWarn, "sparkloop outbox: resumed",
 				slog.Duration("paused", max(p.Now().Sub(time.UnixMilli(ended.Since)).Round(time.Second), 0)))
 		}
 	}
 }
 
-// call runs a hook. The hook has a goroutine of its own: neither a panic nor
-// runtime.Goexit may take a worker down with it.
+// call runs a hook in its own goroutine: a panic or runtime.Goexit must not end a
+// worker.
 func (p *Policy) call(name string, hook func()) {
 	if err := guarded(hook); err != nil {
 		p.o.Logger.Error("sparkloop outbox: a hook failed", slog.String("hook", name), slog.Any("error", err))

@@ -83,8 +83,8 @@ func TestWhatBecomesOfAConversion(t *testing.T) {
 	}
 }
 
-// While no address of the endpoint is proven, an unknown refusal may be about the
-// address. After the 45 days it is not sent for ever.
+// While no address of the endpoint is proven, an unknown refusal may concern the
+// address. After the 45 days the conversion expires.
 func TestAnUnknownRefusalFromAnAddressThatIsNotProven(t *testing.T) {
 	t.Parallel()
 	for body, after := range map[string]outbox.State{`{"error":"Offer submission has expired"}`: outbox.Expired, "<html>": outbox.Pending} {
@@ -229,12 +229,12 @@ func TestBadOptionsAreRefused(t *testing.T) {
 		"outbox.Options.RetryMin: -1s is negative": {RetryMin: -time.Second},
 		"outbox.Options.RetryMax: -1s is negative": {RetryMax: -time.Second},
 		"outbox.Options.RetryMin and RetryMax":     {RetryMin: time.Minute, RetryMax: time.Second},
-		"a pause of at least 1ms":                  {RetryMin: time.Nanosecond},
-		"longer than the 45 days":                  {RetryMax: 46 * 24 * time.Hour},
+		"RetryMin must be at least 1ms":            {RetryMin: time.Nanosecond},
+		"longer than 45 days":                      {RetryMax: 46 * 24 * time.Hour},
 		"outbox.Options.Keep: -1h0m0s":             {Keep: -time.Hour},
 		"outbox.Options.Keep: 24h0m0s":             {Keep: 24 * time.Hour},
 		"outbox.Options.SourceEvery: -1h0m0s":      {SourceEvery: -time.Hour},
-		"outbox.Options.SourceEvery without":       {SourceEvery: time.Minute},
+		"outbox.Options.SourceEvery: set Source":   {SourceEvery: time.Minute},
 		"120h0m0s is not less than the 120h0m0s":   {Source: new(source).ask, SourceEvery: 5 * 24 * time.Hour, Keep: 6 * 24 * time.Hour},
 		"the 1080h0m0s that a sweep goes back":     {Source: new(source).ask, SourceEvery: 46 * 24 * time.Hour},
 	} {

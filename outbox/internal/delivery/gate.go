@@ -9,15 +9,14 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// gate decides whether a conversion may be sent: always, but for a pause, in
-// which one at a time is let through to see whether it is over. A pause is of the
-// whole queue or of one offer, in the shared state, or, after a 401, of this
-// process alone.
+// gate decides whether a conversion may be sent. In a pause it lets one conversion
+// at a time through, as a probe. A pause of the whole queue or of one offer is in
+// the shared state. After a 401 only this process pauses.
 type gate struct {
 	row   SharedState
-	now   func(shared time.Time) time.Time // the queue's clock, given the common one or zero
+	now   func(shared time.Time) time.Time // the queue's clock; shared is the common clock's time, or zero
 	retry retry
-	api   string // to which this process delivers
+	api   string // base URL of this process
 
 	mu     sync.Mutex
 	own    *pause // after a 401
@@ -25,8 +24,8 @@ type gate struct {
 }
 
 const (
-	saidAfter = 3  // failed probes: a pause that lasts so long is logged
-	offersMax = 50 // offers that are paused by themselves; beyond it the oldest is forgotten
+	saidAfter = 3  // failed probes after which a pause is logged
+	offersMax = 50 // paused offers; beyond it the oldest pause is dropped
 )
 
 // load returns the shared state and the time on the queue's clock.
@@ -40,7 +39,7 @@ func (g *gate) update(ctx context.Context, change func(s *state, now time.Time) 
 	return update(ctx, g.row, func(s *state, shared time.Time) bool { return change(s, g.now(shared)) })
 }
 
-// foreign reports whether the queue delivers to another API than this process.
+// foreign reports whether this process calls another API than the queue.
 func (g *gate) foreign(s *state) bool { return s.API != "" && s.API != g.api }
 
 // holding returns the pauses that hold all conversions of this process.
@@ -57,8 +56,7 @@ func (g *gate) holding(s *state) (all []*pause) {
 	return all
 }
 
-// due returns the paused offers that are to be probed, the one that waited
-// longest first.
+// due returns the paused offers whose probe is due, the longest due first.
 func (g *gate) due(s *state, now time.Time) (offers []string) {
 	for offer, p := range s.Offers {
 		if g.wait(p, now) <= 0 {
@@ -69,7 +67,7 @@ func (g *gate) due(s *state, now time.Time) (offers []string) {
 	return offers
 }
 
-// forget drops the pause of an offer.
+// forget ends the pause of an offer.
 func (g *gate) forget(ctx context.Context, offer string) error {
 	return g.update(ctx, func(s *state, _ time.Time) bool {
 		_, paused := s.Offers[offer]
@@ -78,8 +76,8 @@ func (g *gate) forget(ctx context.Context, offer string) error {
 	})
 }
 
-// wait is how long it is until the next probe. One further away than any that
-// we set was set by a clock that was wrong.
+// wait returns the time until the next probe. It is zero for a probe that only a
+// wrong clock can have set.
 func (g *gate) wait(p *pause, now time.Time) time.Duration {
 	wait := time.UnixMilli(p.Probe).Sub(now)
 	if wait > max(g.retry.min, probeMax)+time.Minute {
@@ -88,17 +86,17 @@ func (g *gate) wait(p *pause, now time.Time) time.Duration {
 	return max(wait, 0)
 }
 
-// pass says which pauses a conversion that may be sent is the probe of.
+// pass lets a conversion be sent.
 type pass struct {
-	own, queue, offer bool
-	alone             bool // the last probe was with the same conversion
-	tidy              bool // a success has something to clear in the shared state
+	own, queue, offer bool // pauses of which it is the probe
+	alone             bool // the last probe was the same conversion
+	tidy              bool // a success must change the shared state
 }
 
 func (p pass) probe() bool { return p.own || p.queue || p.offer }
 
-// take lets a probe through, unless another process was faster: until its call
-// must be over, nobody else sends one.
+// take lets a probe through, unless another process was faster. No other probe is
+// sent until the call's time is over.
 func (g *gate) take(ctx context.Context, pr *Probe) (p pass, ok bool, err error) {
 	key, offer := pr.Entry.Tracking.Key(), pr.Entry.Tracking.Offer
 	err = g.update(ctx, func(s *state, now time.Time) bool {
@@ -137,8 +135,8 @@ func (g *gate) take(ctx context.Context, pr *Probe) (p pass, ok bool, err error)
 	return p, ok && err == nil, err
 }
 
-// answered notes that SparkLoop has said something about a conversion. It
-// returns the pauses that this ends; woken says that the offer was paused.
+// answered notes an answer about a conversion, and returns the pauses that it
+// ends. woken is true if the offer was paused.
 func (g *gate) answered(ctx context.Context, p pass, offer string) (ended []*pause, woken bool) {
 	g.mu.Lock()
 	g.streak = streak{}
@@ -159,7 +157,7 @@ func (g *gate) answered(ctx context.Context, p pass, offer string) (ended []*pau
 		s.Rejected = nil
 		if p.queue && s.Pause != nil {
 			common, s.Pause, changed = s.Pause, nil, true
-			for _, tried := range common.Tried { // it may have been about those
+			for _, tried := range common.Tried { // the fault may be theirs
 				if tried != offer {
 					g.pauseOffer(s, tried, common, now)
 				}
@@ -178,7 +176,7 @@ func (g *gate) answered(ctx context.Context, p pass, offer string) (ended []*pau
 	return ended, mark != nil
 }
 
-// pauseOffer begins the pause of an offer that failed while another one did not.
+// pauseOffer begins the pause of an offer that failed while another offer worked.
 func (g *gate) pauseOffer(s *state, offer string, like *pause, now time.Time) {
 	if s.Offers == nil {
 		s.Offers = make(map[string]*pause)
@@ -198,14 +196,14 @@ func (g *gate) pauseOffer(s *state, offer string, like *pause, now time.Time) {
 	s.Offers[offer] = g.begin(like.Class, like.Reason, now)
 }
 
-// event is what a failure changed: what is to be logged or told.
+// event is a change after a failure.
 type event struct {
-	began *pause // a pause of the queue or of this process
-	said  *pause // a pause that has lasted: it is to be logged
-	offer bool   // the latter is of the offer alone
+	began *pause // a new pause of the queue or of this process
+	said  *pause // a pause to log
+	offer bool   // said is the pause of an offer
 }
 
-// failed notes that a conversion got no good answer at that time.
+// failed notes a failure of a conversion.
 func (g *gate) failed(ctx context.Context, p pass, e outbox.Entry, class, reason string, now time.Time) (ev event) {
 	key, offer := e.Tracking.Key(), e.Tracking.Offer
 	g.mu.Lock()
@@ -216,8 +214,8 @@ func (g *gate) failed(ctx context.Context, p pass, e outbox.Entry, class, reason
 		if class == unauthorized {
 			g.own.Reason = reason
 		}
-		g.again(g.own, now, key, offer) // anything else says nothing about the key
-	case class == unauthorized && g.own == nil: // it is about the key: no second conversion is needed
+		g.again(g.own, now, key, offer) // other failures do not concern the key
+	case class == unauthorized && g.own == nil: // the key is wrong: no second failure is needed
 		g.own = g.begin(class, reason, now)
 		g.own.Said = true
 		own := *g.own
@@ -239,7 +237,7 @@ func (g *gate) failed(ctx context.Context, p pass, e outbox.Entry, class, reason
 		case class == unauthorized:
 			s.Rejected = g.begin(class, reason, now)
 			if p.queue {
-				s.Pause = nil // SparkLoop is back, and rejects the key of this process
+				s.Pause = nil // SparkLoop answers again, and rejects this process's key
 			}
 		case p.probe() && one != nil:
 			one.Class, one.Reason = class, reason
@@ -270,7 +268,7 @@ func (g *gate) begin(class, reason string, now time.Time) *pause {
 	}
 }
 
-// again sets the time of the next probe after one that failed.
+// again sets the time of the next probe after a failed probe.
 func (g *gate) again(p *pause, now time.Time, key, offer string) {
 	p.Step++
 	p.Key, p.Last = key, now.UnixMilli()
@@ -278,13 +276,13 @@ func (g *gate) again(p *pause, now time.Time, key, offer string) {
 	p.Tried = remember(p.Tried, offer, triedMax)
 }
 
-// remember returns list with text last, and at most that many texts.
+// remember returns list with text moved to the end, and at most that many texts.
 func remember(list []string, text string, most int) []string {
 	list = append(slices.DeleteFunc(slices.Clone(list), func(t string) bool { return t == text }), text)
 	return list[max(0, len(list)-most):]
 }
 
-// streak is the conversions that failed alike, with no good answer in between.
+// streak is the conversions that failed alike, with no success in between.
 type streak struct {
 	class        string
 	keys, offers []string
@@ -296,8 +294,8 @@ const (
 	pauseWeight = 10 // at which the queue pauses: two first failures
 )
 
-// add notes a failure and reports whether the queue is to pause. A conversion
-// that failed before says little about all others when it fails again.
+// add notes a failure and reports whether the queue must pause. A repeated failure
+// of the same conversion counts less.
 func (s *streak) add(e outbox.Entry, class string) bool {
 	if s.class != class {
 		*s = streak{class: class}

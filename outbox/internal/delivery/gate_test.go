@@ -41,7 +41,7 @@ func tell(t *testing.T, two func(api *sparklooptest.Server) *sparkloop.Client) *
 
 func same(api *sparklooptest.Server) *sparkloop.Client { return api.Client() }
 
-// fresh is a conversion that is not known yet.
+// fresh returns a new conversion.
 func (s *story) fresh() outbox.Entry {
 	s.clicks++
 	_, tracking := s.api.Click("", "https://shop.example/")
@@ -118,7 +118,7 @@ func TestTheQueuePausesAndGoesOnByItself(t *testing.T) {
 		assert.Zero(t, s.stats(s.one).PausedSince)
 		assert.Len(t, s.paused, 1, "said once")
 		assert.Equal(t, 1, strings.Count(s.log.String(), "outbox: paused"))
-		assert.Equal(t, 1, strings.Count(s.log.String(), "outbox: going on"))
+		assert.Equal(t, 1, strings.Count(s.log.String(), "outbox: resumed"))
 	})
 }
 
@@ -153,8 +153,8 @@ func TestANoEndsThePauseToo(t *testing.T) {
 	})
 }
 
-// What says nothing about SparkLoop being back does not end the pause; the next
-// probe comes all the same.
+// A verdict without an answer of SparkLoop does not end the pause. The next probe
+// still comes.
 func TestAProbeThatIsLostIsFollowedByAnother(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -233,7 +233,7 @@ func TestA401PausesItsOwnProcessAlone(t *testing.T) {
 		}
 		assert.Greater(t, last, 2*time.Minute)
 
-		// What says nothing about the key leaves the pause as it is.
+		// Other failures do not concern the key: the pause stays.
 		for _, f := range []sparklooptest.Fault{sparklooptest.Reset(), sparklooptest.Status(500, "")} {
 			s.untilProbe(bad)
 			s.api.Fail(f, 1)
@@ -241,17 +241,17 @@ func TestA401PausesItsOwnProcessAlone(t *testing.T) {
 			assert.Contains(t, s.stats(bad).PausedReason, "401")
 		}
 
-		// The account takes this key now.
+		// SparkLoop accepts the key from now on.
 		s.untilProbe(bad)
 		s.api.Fail(sparklooptest.Status(200, `{"message":"Conversion tracked successfully"}`), 2)
 		assert.True(t, s.sent(bad, s.fresh()))
 		assert.Zero(t, s.stats(bad).PausedSince)
 		assert.True(t, s.sent(bad, s.fresh()))
-		assert.Equal(t, 1, strings.Count(s.log.String(), "outbox: going on"))
+		assert.Equal(t, 1, strings.Count(s.log.String(), "outbox: resumed"))
 	})
 }
 
-// An outage ends, and this process's key is refused: the others go on.
+// An outage ends, and this process's key is rejected. The other processes resume.
 func TestA401EndsThePauseOfAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -297,7 +297,7 @@ func TestAPauseThatAWrongClockWroteIsProbedAtOnce(t *testing.T) {
 	})
 }
 
-// A wrong key and one conversion: it is asked about ever less often.
+// With a wrong key and one conversion, the intervals between probes grow.
 func TestASingleConversionAndAWrongKey(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -315,7 +315,7 @@ func TestASingleConversionAndAWrongKey(t *testing.T) {
 	})
 }
 
-// expired is a conversion that SparkLoop does not take any more.
+// expired returns a conversion beyond its 45 days.
 func (s *story) expired() outbox.Entry {
 	e := s.fresh()
 	e.Tracking.CapturedAt = time.Now().Add(-46 * 24 * time.Hour)
@@ -335,8 +335,8 @@ func TestWhatExpiresBeginsNoPause(t *testing.T) {
 	})
 }
 
-// Nothing expires in an outage, but the last one that is left to ask with: after
-// it nothing could end the pause.
+// In an outage only the last waiting conversion may expire: no other probe could
+// end the pause.
 func TestTheLastOneInAPauseExpires(t *testing.T) {
 	t.Parallel()
 	for name, first := range map[string]sparklooptest.Fault{"all": sparklooptest.Status(500, ""), "own": sparklooptest.Status(401, "")} {
@@ -360,7 +360,7 @@ func TestTheLastOneInAPauseExpires(t *testing.T) {
 				s.untilProbe(s.one)
 				assert.Equal(t, outbox.Expired, deliver(t.Context(), t, s.one, last).Entry.State)
 				assert.Zero(t, s.stats(s.one).PausedSince)
-				assert.Contains(t, s.log.String(), "outbox: going on")
+				assert.Contains(t, s.log.String(), "outbox: resumed")
 			})
 		})
 	}

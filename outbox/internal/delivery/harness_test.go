@@ -16,7 +16,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// memory is a shared state without a database.
+// memory is an in-memory shared state.
 type memory struct {
 	mu       sync.Mutex
 	text     string
@@ -63,7 +63,7 @@ func process(t *testing.T, row delivery.SharedState, c *sparkloop.Client, o outb
 	return p
 }
 
-// proven is a client whose address of the endpoint is proven.
+// proven returns a client for which an address of the endpoint is proven.
 func proven(t *testing.T, api *sparklooptest.Server, opts ...sparkloop.Option) *sparkloop.Client {
 	t.Helper()
 	c := api.Client(opts...)
@@ -72,17 +72,17 @@ func proven(t *testing.T, api *sparklooptest.Server, opts ...sparkloop.Option) *
 	return c
 }
 
-// entry is a conversion that was enqueued just now.
+// entry returns a conversion that was enqueued just now.
 func entry(id int64, tracking sparkloop.Tracking) outbox.Entry {
 	return outbox.Entry{ID: id, Tracking: tracking, State: outbox.Pending, EnqueuedAt: time.Now()}
 }
 
-// inMemory is a way to the API without a socket.
+// inMemory is a transport to the API without a socket.
 func inMemory(api *sparklooptest.Server) *http.Client {
 	return &http.Client{Transport: api.Transport()}
 }
 
-// only has these conversions wait.
+// only returns a Waiting of these conversions.
 func only(waiting ...outbox.Entry) delivery.Waiting {
 	return func(_ context.Context, f delivery.Filter) (picked []outbox.Entry, err error) {
 		for _, e := range waiting {
@@ -94,7 +94,7 @@ func only(waiting ...outbox.Entry) delivery.Waiting {
 	}
 }
 
-// deliver delivers a conversion: as the probe, if it is time for one.
+// deliver delivers a conversion, as the probe if one is due.
 func deliver(ctx context.Context, t *testing.T, p *delivery.Policy, e outbox.Entry) delivery.Verdict {
 	t.Helper()
 	plan, err := p.Plan(ctx, only(e))

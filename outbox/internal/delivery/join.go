@@ -11,10 +11,10 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// published are the hosts that SparkLoop's documents name. They are one API.
+// published are the hosts in SparkLoop's documentation. They are one API.
 var published = []string{"api.sparkloop.app", "dash.sparkloop.app"}
 
-// apiOf names the API that a client calls.
+// apiOf returns the base URL that identifies a client's API.
 func apiOf(c *sparkloop.Client) string {
 	base := c.BaseURL()
 	if u, err := url.Parse(base); err == nil && slices.Contains(published, u.Hostname()) {
@@ -24,17 +24,17 @@ func apiOf(c *sparkloop.Client) string {
 }
 
 func foreignReason(queue, own string) string {
-	return outbox.OtherAPI + ": it calls " + own + ", and the queue delivers to " + queue +
-		"; give each API a queue of its own, or set Options.AdoptAPI once"
+	return outbox.OtherAPI + ": it calls " + own + ", the queue delivers to " + queue +
+		"; use one queue per API, or set Options.AdoptAPI once"
 }
 
-// Join is called once, before a process begins to deliver. The queue remembers
-// the API of the first process: one with another API, such as a test, would
-// confirm or bury everybody's conversions at the wrong place, and delivers
-// nothing. With Options.AdoptAPI the queue takes this process's API.
+// Join is called once, before a process begins to deliver. The queue stores the
+// API of the first process. A process with another API, such as a test, does not
+// deliver: it would send production's conversions to the wrong place. With
+// Options.AdoptAPI the queue stores this process's API.
 //
-// Nothing about the key is stored: a hash of it would let whoever reads the
-// database try keys.
+// Nothing about the key is stored: a reader of the database could try keys against
+// a hash.
 func (p *Policy) Join(ctx context.Context) (delivers bool, err error) {
 	foreign := ""
 	err = p.gate.update(ctx, func(s *state, _ time.Time) bool {

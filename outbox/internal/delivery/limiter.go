@@ -8,26 +8,26 @@ import (
 )
 
 // limiter is one rate limit for all processes on a database. The shared state
-// holds the next free slot. Slots lie evenly, a window and its tolerance apart
-// for each n, so that no window holds more than n as SparkLoop counts, a crash or
-// a restart in between or not. See internal/pacing for the tolerance.
+// holds the next free slot. Slots are spread evenly: n of them in a window plus its
+// tolerance. So SparkLoop never counts more than n in a window, after a crash or
+// a restart too. See internal/pacing for the tolerance.
 type limiter struct {
 	row   SharedState
 	every time.Duration // between two slots
-	late  time.Duration // by which a slot may be used late
+	late  time.Duration // how late a slot may be used
 	clock clock
 
-	turn chan struct{} // held by the delivery of this process that is next to reserve
+	turn chan struct{} // held by the delivery of this process that reserves next
 }
 
 const (
-	// holdMax is the longest that a 429 holds everybody.
+	// holdMax bounds how long a 429 holds all processes.
 	holdMax = time.Minute
-	// near is how far ahead a delivery reserves a slot. A slot that lies further
-	// ahead stays free for whoever waits when it is near, so that the order of
-	// delivery is decided late and a process that ends loses no slot of others.
+	// near is how far ahead a delivery reserves a slot. Later slots stay free: the
+	// order of delivery is decided late, and a process that ends wastes few slots.
 	near = 2 * time.Second
-	// slotMax is how long a delivery waits for a slot before it is given back.
+	// slotMax is how long a delivery waits for a slot. Then the conversion is given
+	// back.
 	slotMax = 10 * time.Second
 )
 
@@ -42,8 +42,8 @@ func newLimiter(row SharedState, requests int, window time.Duration) *limiter {
 }
 
 // Wait reserves a slot and returns at the slot's time. The first request of a
-// delivery has its slot already, unless the call has waited for something else
-// meanwhile. The wait for a further one does not count as time of the call.
+// delivery already has its slot, and reserves a new one only if it is too late
+// for that. The wait for a further slot does not count as time of the call.
 func (l *limiter) Wait(ctx context.Context) error {
 	if c, ok := ctx.Value(callKey{}).(*call); ok {
 		if slot := c.take(); slot.slot != 0 && !slot.over(l.late) {
@@ -54,8 +54,8 @@ func (l *limiter) Wait(ctx context.Context) error {
 	return l.direct(ctx)
 }
 
-// direct reserves the next slot, however far ahead, unless it lies beyond the
-// context's deadline.
+// direct reserves the next slot, at any distance. It returns an error if the slot
+// is after the context's deadline.
 func (l *limiter) direct(ctx context.Context) error {
 	for {
 		most := time.Duration(1<<63 - 1)
@@ -76,8 +76,8 @@ func (l *limiter) direct(ctx context.Context) error {
 }
 
 // take waits for a slot for one delivery, for about slotMax, and returns the
-// shared state at the slot's time. If there is no slot by then, it returns how far
-// ahead the next one lies.
+// shared state at the slot's time. Without a slot, later is how long to wait before
+// the next try.
 func (l *limiter) take(ctx context.Context) (s state, r reserved, later time.Duration, err error) {
 	give := time.NewTimer(slotMax)
 	defer give.Stop()
@@ -103,7 +103,7 @@ func (l *limiter) take(ctx context.Context) (s state, r reserved, later time.Dur
 		case err != nil:
 			return s, r, 0, err
 		case r.wait <= near:
-			release() // the next one may reserve meanwhile
+			release() // the next delivery may reserve meanwhile
 			s, used, err := l.await(ctx, r)
 			if used || err != nil {
 				return s, r, 0, err
@@ -129,18 +129,18 @@ func (l *limiter) take(ctx context.Context) (s state, r reserved, later time.Dur
 	}
 }
 
-// reserved is a slot that is taken.
+// reserved is a reserved slot.
 type reserved struct {
 	slot int64         // in microseconds on the common clock
-	wait time.Duration // how far ahead it lay
-	at   time.Time     // then, on this process's clock
+	wait time.Duration // from the reservation to the slot
+	at   time.Time     // of the reservation, on this process's clock
 }
 
-// over reports whether it is too late to use the slot: others count on its time.
+// over reports whether it is too late to use the slot: the next slots follow it.
 func (r reserved) over(late time.Duration) bool { return time.Since(r.at) > r.wait+late }
 
-// await returns at a reserved slot's time. used is false if the slot may not be
-// used any more.
+// await returns at a reserved slot's time. used is false if the slot may no longer
+// be used.
 func (l *limiter) await(ctx context.Context, r reserved) (s state, used bool, err error) {
 	if err := sleep(ctx, r.wait-time.Since(r.at)); err != nil {
 		l.giveBack(ctx, r.slot)
@@ -154,10 +154,11 @@ func (l *limiter) await(ctx context.Context, r reserved) (s state, used bool, er
 		return s, false, nil // the process was suspended
 	}
 	held := s.Hold > now.UnixMicro() && s.Hold <= now.Add(holdMax+time.Second).UnixMicro() && !setAhead(&s, now)
-	return s, !held, nil // held: a 429 has come meanwhile
+	return s, !held, nil // held: a 429 came meanwhile
 }
 
-// reserve takes the next free slot if it is at most that far ahead.
+// reserve takes the next free slot if it is at most that far ahead. r has the slot
+// in both cases.
 func (l *limiter) reserve(ctx context.Context, most time.Duration) (r reserved, err error) {
 	err = l.update(ctx, func(s *state, now time.Time) bool {
 		r.at, r.slot = time.Now(), l.next(s, now)
@@ -168,7 +169,7 @@ func (l *limiter) reserve(ctx context.Context, most time.Duration) (r reserved, 
 	return r, err
 }
 
-// update changes the shared state and notes what the clock showed.
+// update changes the shared state and notes the time of the common clock.
 func (l *limiter) update(ctx context.Context, change func(s *state, now time.Time) bool) error {
 	var at time.Time
 	changed := false
@@ -187,12 +188,12 @@ func (l *limiter) ahead(s state, now time.Time) time.Duration {
 	return time.Duration(l.next(&s, now)-now.UnixMicro()) * time.Microsecond
 }
 
-// next returns the next free slot, and has the state say so by the clock as it
-// is now: slots that others wait for still lie ahead after the clock was set.
+// next returns the next free slot. If the clock was set meanwhile, it moves the
+// state's times along: reserved slots stay as far ahead as they were.
 func (l *limiter) next(s *state, now time.Time) int64 {
 	at, jumped := now.UnixMicro(), l.clock.jumped(now)
 	switch {
-	case setAhead(s, now) && jumped > -setBack: // the clock was set back before this process looked
+	case setAhead(s, now) && jumped > -setBack: // the clock was set back before this process read it
 		ahead := s.Next - s.Set
 		if s.Hold > s.Set {
 			ahead = 0 // the hold may be over
@@ -205,14 +206,14 @@ func (l *limiter) next(s *state, now time.Time) int64 {
 	return max(at, s.Next)
 }
 
-// setAhead reports whether the slots were set by a clock that was ahead.
+// setAhead reports whether a clock that was ahead set the slots.
 func setAhead(s *state, now time.Time) bool { return s.Set > now.Add(setBack).UnixMicro() }
 
-// giveBack frees a slot that will not be used, if it is still the last one.
+// giveBack frees an unused slot if it is still the last reserved one.
 func (l *limiter) giveBack(ctx context.Context, slot int64) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_ = update(ctx, l.row, func(s *state, _ time.Time) bool { // else the slot is lost, and nothing more
+	_ = update(ctx, l.row, func(s *state, _ time.Time) bool { // an error costs only the slot
 		if s.Next != slot+l.every.Microseconds() {
 			return false
 		}
@@ -221,8 +222,8 @@ func (l *limiter) giveBack(ctx context.Context, slot int64) {
 	})
 }
 
-// Pause holds everybody for d, at most a minute, whatever becomes of the call
-// that got the 429.
+// Pause holds all processes for d, at most a minute. It also does so if ctx, of
+// the call that got the 429, has ended.
 func (l *limiter) Pause(ctx context.Context, d time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
@@ -232,7 +233,7 @@ func (l *limiter) Pause(ctx context.Context, d time.Duration) error {
 		if until <= s.Hold && s.Hold <= now.Add(holdMax).UnixMicro() {
 			return false
 		}
-		s.Next = max(s.Next, until) // slots that are taken stay so
+		s.Next = max(s.Next, until) // reserved slots stay reserved
 		s.Hold, s.Set = until, now.UnixMicro()
 		return true
 	})

@@ -19,7 +19,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// slow is a way to the API that takes up to a quarter of a second.
+// slow is a transport to the API that takes up to a quarter of a second.
 type slow struct{ to http.RoundTripper }
 
 func (s slow) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -27,8 +27,8 @@ func (s slow) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.to.RoundTrip(r)
 }
 
-// send has processes times 4 workers confirm as fast as the limit lets them,
-// for that long, and returns how many answers were 200 and how many 429.
+// send confirms as fast as the limit allows, with 4 workers per process, for a
+// time. It returns the numbers of answers with 200 and with 429.
 func send(t *testing.T, api *sparklooptest.Server, row *memory, processes int, span time.Duration) (yes, tooMany int) {
 	t.Helper()
 	var mu sync.Mutex
@@ -74,7 +74,7 @@ func TestOneLimitForAllProcesses(t *testing.T) {
 	}
 }
 
-// Killed and started again, the processes find the row as it was.
+// After a kill and a restart, the processes find the row unchanged.
 func TestARestartDoesNotOverrunTheLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -187,8 +187,8 @@ func TestACancelledWaitGivesItsSlotBack(t *testing.T) {
 	})
 }
 
-// A process that starts after the clock was put right does not know how long
-// the hold still lasts.
+// A process that starts after the clock was corrected cannot compute the rest of
+// the hold.
 func TestAClockThatWasAheadHoldsNobodyForLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -240,8 +240,8 @@ type unlimited struct{}
 func (unlimited) Wait(context.Context) error                 { return nil }
 func (unlimited) Pause(context.Context, time.Duration) error { return nil }
 
-// A clock that is set moves slots and holds along: nobody waits for the old time
-// to come again, and nobody sends early.
+// If the clock is set, slots and holds move along: no process waits for the old
+// time, and none sends early.
 func TestAClockThatIsSetMovesSlotsAndHolds(t *testing.T) {
 	t.Parallel()
 	const hold = 50 * time.Second
@@ -284,7 +284,7 @@ func TestAClockThatIsSetMovesSlotsAndHolds(t *testing.T) {
 	}
 }
 
-// back is a way to the API on which the clock goes back.
+// back is a transport to the API that sets the clock back.
 type back struct {
 	to  http.RoundTripper
 	row *memory
@@ -313,7 +313,7 @@ func TestA429AfterTheClockWentBack(t *testing.T) {
 	})
 }
 
-// Slots that others wait for lie beyond the hold: they are not given out again.
+// Reserved slots beyond the hold are not reserved again.
 func TestA429GivesNoSlotOutTwice(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

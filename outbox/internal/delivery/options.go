@@ -9,13 +9,13 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-const shortest = 2 * day // that a confirmed conversion is kept
+const shortest = 2 * day // minimum of Options.Keep
 
-// reach is how far back a sweep goes: never to what may be forgotten already.
+// reach is how far back a sweep goes. Older confirmed conversions may be deleted.
 func reach(o outbox.Options) time.Duration { return min(lifetime, o.Keep-day) }
 
-// Complete fills in the defaults and refuses what makes no sense. It leaves Now
-// as it is: nil is the clock of the database.
+// Complete sets the defaults and returns an error for invalid options. It does not
+// change Now: nil means the clock of the database.
 func Complete(o outbox.Options) (outbox.Options, error) {
 	if o.Workers == 0 {
 		o.Workers = 4
@@ -47,16 +47,16 @@ func Complete(o outbox.Options) (outbox.Options, error) {
 	case o.Workers > 1000:
 		return o, fmt.Errorf("outbox.Options.Workers: %d is more than 1000", o.Workers)
 	case o.RetryMin < time.Millisecond || o.RetryMax < o.RetryMin:
-		return o, fmt.Errorf("outbox.Options.RetryMin and RetryMax: %s and %s are not a pause of at least 1ms and a longer one", o.RetryMin, o.RetryMax)
+		return o, fmt.Errorf("outbox.Options.RetryMin and RetryMax: %s and %s: RetryMin must be at least 1ms, RetryMax at least RetryMin", o.RetryMin, o.RetryMax)
 	case o.RetryMax > lifetime:
-		return o, fmt.Errorf("outbox.Options.RetryMax: %s is longer than the 45 days that a conversion lives", o.RetryMax)
+		return o, fmt.Errorf("outbox.Options.RetryMax: %s is longer than 45 days, after which SparkLoop accepts no conversion", o.RetryMax)
 	case o.Keep < shortest:
-		return o, fmt.Errorf("outbox.Options.Keep: %s is less than two days: what was confirmed would be enqueued again", o.Keep)
+		return o, fmt.Errorf("outbox.Options.Keep: %s is less than 2 days: confirmed conversions would be enqueued again", o.Keep)
 	case o.Source == nil && o.SourceEvery != time.Hour:
-		return o, errors.New("outbox.Options.SourceEvery without a Source")
+		return o, errors.New("outbox.Options.SourceEvery: set Source too")
 	case o.SourceEvery >= reach(o):
-		return o, fmt.Errorf("outbox.Options.SourceEvery: %s is not less than the %s that a sweep goes back (45 days, or Keep less a day): "+
-			"orders in between would never be asked for; sweep more often, or keep longer", o.SourceEvery, reach(o))
+		return o, fmt.Errorf("outbox.Options.SourceEvery: %s is not less than the %s that a sweep goes back (45 days, or Keep minus a day): "+
+			"sweeps would miss orders; lower SourceEvery or raise Keep", o.SourceEvery, reach(o))
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

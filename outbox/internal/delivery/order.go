@@ -7,27 +7,26 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// A conversion that waits to be sent is in a lane. Fresh ones go first: nobody
-// waits for days behind a backlog. The backlog goes by expiry, and gets a share of
-// the turns, so that fresh ones cannot starve it. Both engines store the lane as
-// River stores a priority: the lower number is fetched first.
+// A waiting conversion is in a lane. Fresh conversions are sent first, so that
+// none waits for days behind a backlog. The backlog is sent by expiry. It gets a
+// share of the turns, so that fresh conversions cannot starve it. Both engines
+// store the lane as River stores a priority: the lower number is fetched first.
 const (
-	LaneShare   = 1 // of the backlog, ahead of fresh ones: its share
+	LaneShare   = 1 // of the backlog, sent before fresh conversions
 	LaneFresh   = 2 // enqueued within FreshFor, by the time of enqueueing
 	LaneBacklog = 3 // by expiry
-	LaneLate    = 4 // beyond its expiry: it may no longer be accepted
-	LaneWaiting = 5 // until it is due; River has a state for that
+	LaneLate    = 4 // after expiry: SparkLoop may refuse it
+	LaneWaiting = 5 // not due yet; River has states for this
 )
 
 const (
-	// FreshFor is how long a conversion goes ahead of the backlog.
-	FreshFor = 10 * time.Minute
+	// FreshFor is how long a conversion is sent before the backlog.
 	// Lifetime is how long SparkLoop accepts a confirmation after the click.
 	Lifetime = lifetime
 )
 
-// turns is how many turns there are for each one of the backlog: few if its head
-// is about to expire.
+// turns returns n if every nth turn is the backlog's. n is small if the first
+// conversion of the backlog expires soon.
 func turns(expires, now time.Time) int {
 	if expires.Sub(now) < day {
 		return 2
@@ -35,8 +34,9 @@ func turns(expires, now time.Time) int {
 	return 10
 }
 
-// Share reports whether it is the backlog's turn, where an engine cannot count
-// turns because another process takes the next one. expires is of its head.
+// Share reports whether it is the backlog's turn. It is for an engine that cannot
+// count turns, because another process may take the next one. expires is when the
+// first conversion of the backlog expires.
 func (p *Policy) Share(ctx context.Context, expires time.Time) (yes bool, err error) {
 	if p.limiter == nil {
 		return true, nil
@@ -52,7 +52,7 @@ func (p *Policy) Share(ctx context.Context, expires time.Time) (yes bool, err er
 	return yes, err
 }
 
-// Heads are the first conversions of the lanes, or nil.
+// Heads are the first conversions of the lanes. An empty lane is nil.
 type Heads struct{ Fresh, Backlog, Late *outbox.Entry }
 
 // Pick returns the conversion whose turn it is, or nil if all lanes are empty.

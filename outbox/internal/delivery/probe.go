@@ -9,15 +9,15 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// Filter picks conversions that wait: pending ones that no process delivers.
+// Filter picks waiting conversions: pending, and not in delivery by a process.
 type Filter struct {
-	Offer  string   // of this offer alone, unless empty
-	Except []string // of none of these offers
-	Newest bool     // never sent ones, enqueued last first; else those due first, due or not
+	Offer  string   // only this offer, unless empty
+	Except []string // none of these offers
+	Newest bool     // true: only those never sent, newest first; false: by due time, due or not
 	Limit  int
 }
 
-// Picks reports whether a conversion that waits passes the filter.
+// Picks reports whether a waiting conversion passes the filter.
 func (f Filter) Picks(e outbox.Entry) bool {
 	return (f.Offer == "" || f.Offer == e.Tracking.Offer) && !slices.Contains(f.Except, e.Tracking.Offer) &&
 		(!f.Newest || e.Attempts == 0)
@@ -28,24 +28,24 @@ type Waiting func(ctx context.Context, f Filter) ([]outbox.Entry, error)
 
 // Plan is what a process may do now.
 type Plan struct {
-	// Wait is how long it sends nothing.
+	// Wait is how long the process sends nothing.
 	Wait time.Duration
-	// Probe is the one conversion that it may send, if it is not nil: due or
-	// not. Otherwise it sends what is due.
+	// Probe is the only conversion that the process may send, due or not. If Probe
+	// is nil, the process sends what is due.
 	Probe *Probe
 }
 
 // Probe is a conversion that is sent to find out whether a pause is over.
 type Probe struct {
 	Entry outbox.Entry
-	offer string // the pause of this offer; "" is that of the queue or the process
-	early bool   // before the pause's next probe: its offer is a new one
+	offer string // the paused offer; "" for a pause of the queue or the process
+	early bool   // before the pause's next probe: its offer was not tried yet
 }
 
 const (
-	candidates = 20 // how many conversions a probe is chosen from, at each end
+	candidates = 20 // conversions that a probe is chosen from, newest and oldest each
 	idle       = time.Second
-	triedMax   = 50 // offers that are remembered
+	triedMax   = 50 // stored offers of a pause
 )
 
 // Holds reports whether a pause holds all conversions of this process.
@@ -55,7 +55,7 @@ func (p *Policy) Holds(ctx context.Context) bool {
 }
 
 // Plan decides what a process may do now. In a pause it chooses the probe among
-// what waits.
+// the waiting conversions.
 func (p *Policy) Plan(ctx context.Context, waiting Waiting) (Plan, error) {
 	s, now, err := p.gate.load(ctx)
 	if err != nil {
@@ -79,7 +79,7 @@ func (p *Policy) Plan(ctx context.Context, waiting Waiting) (Plan, error) {
 		if e, ok := choose(append(found, more...), nil, s.Offers[offer].Key); ok {
 			return Plan{Probe: &Probe{Entry: e, offer: offer}}, nil
 		}
-		if err := p.gate.forget(ctx, offer); err != nil { // nothing of it waits
+		if err := p.gate.forget(ctx, offer); err != nil { // no conversion of it waits
 			return Plan{}, err
 		}
 	}
@@ -106,7 +106,7 @@ func (p *Policy) planPaused(ctx context.Context, waiting Waiting, pauses []*paus
 	if err != nil {
 		return Plan{}, err
 	}
-	if wait > 0 { // an offer that the pause does not know yet may be fine
+	if wait > 0 { // an offer that was not tried in this pause may work
 		found = slices.DeleteFunc(found, func(e outbox.Entry) bool { return slices.Contains(tried, e.Tracking.Offer) })
 		if e, ok := choose(found, nil, last); ok {
 			return Plan{Probe: &Probe{Entry: e, early: true}}, nil
@@ -128,14 +128,14 @@ func (p *Policy) planPaused(ctx context.Context, waiting Waiting, pauses []*paus
 	return Plan{Wait: idle}, nil
 }
 
-// choose returns the next probe among candidates. tried are the offers that
-// failed in the pause, the last one last; last is the key of the last probe.
+// choose returns the next probe among candidates. tried are the offers that failed
+// in the pause, in this order. last is the key of the last probe.
 //
-// Another offer than the last one says more than the same again, so the offer
-// that was tried longest ago comes first. Within an offer a conversion that never
-// failed comes before one that did, and of those the newest: old ones may wait
-// because they fail. Otherwise the one with the fewest attempts and the earliest
-// due time is next.
+// The conversion of the last probe comes last. The offer that was tried longest ago
+// comes first: another offer shows more than the same offer again. Within an offer,
+// conversions that were never sent come first, the newest of them first: old ones
+// may wait because they fail. Then the fewest attempts and the earliest due time
+// decide.
 func choose(candidates []outbox.Entry, tried []string, last string) (outbox.Entry, bool) {
 	if len(candidates) == 0 {
 		return outbox.Entry{}, false

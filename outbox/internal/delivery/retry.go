@@ -11,13 +11,13 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// This file is the whole retry policy: what becomes of a conversion after an
-// answer, when it is sent again, and how often a pause is probed.
+// This file is the whole retry policy: the state of a conversion after an answer,
+// the time of its next attempt, and the times of the probes in a pause.
 
 const (
 	// callMax bounds the requests of one delivery, without the waits for slots.
 	callMax = 20 * time.Second
-	// probeMax is the longest time between two probes of a pause.
+	// probeMax bounds the time between two probes of a pause.
 	probeMax = 5 * time.Minute
 	// lifetime is how long SparkLoop accepts a confirmation after the click.
 	lifetime = 45 * day
@@ -27,8 +27,8 @@ const (
 // retry holds Options.RetryMin and RetryMax.
 type retry struct{ min, max time.Duration }
 
-// pause returns how long a conversion waits after an attempt that failed, with
-// n failed attempts before.
+// pause returns how long a conversion waits after a failed attempt, with n failed
+// attempts before.
 func (r retry) pause(n int, err error) time.Duration {
 	d := backoff(r.min, r.max, n)
 	if asked, ok := sparkloop.RetryAfter(err); ok {
@@ -42,7 +42,8 @@ func (r retry) probe(n int) time.Duration {
 	return backoff(r.min, min(r.max, max(r.min, probeMax)), n)
 }
 
-// backoff is lo doubled n times, at most hi, less a random part of up to a half.
+// backoff returns a random duration between d/2 and d. d is lo doubled n times, at
+// most hi.
 func backoff(lo, hi time.Duration, n int) time.Duration {
 	d := hi
 	if n < 62 && lo <= hi>>n {
@@ -51,16 +52,16 @@ func backoff(lo, hi time.Duration, n int) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
-// answer is what a delivery returned.
+// answer is the result of a delivery.
 type answer struct {
 	message string // of a success
 	err     error  // nil for a success
 	probe   bool   // the delivery was the probe of a pause
-	alone   bool   // the probe before it was with the same conversion: no other is left
+	alone   bool   // the last probe was the same conversion: no other waits
 }
 
-// decide returns what an entry becomes after an answer. now is the time on the
-// queue's clock. pause is how long the entry waits if it is to be sent again.
+// decide returns the entry as it is after an answer. now is the time on the
+// queue's clock. pause is how long the entry waits if it stays pending.
 func decide(e outbox.Entry, a answer, now time.Time, pause time.Duration) outbox.Entry {
 	e.Attempts++
 	e.State, e.Reason = outbox.Confirmed, a.message
@@ -85,14 +86,14 @@ func afterFailure(e outbox.Entry, a answer, now time.Time) outbox.State {
 	case !sparkloop.Retryable(a.err):
 		return outbox.Dead
 	case over && judged(a.err) && (!a.probe || a.alone):
-		// In a pause the failure may be about all conversions. If no other
-		// conversion is left, nothing else could end the pause.
+		// In a pause the failure may concern all conversions. If no other
+		// conversion waits, nothing else could end the pause.
 		return outbox.Expired
 	}
 	return outbox.Pending
 }
 
-// expires returns when SparkLoop no longer accepts an entry's confirmation.
+// expires returns when an entry's 45 days end.
 func expires(e outbox.Entry) time.Time {
 	if at := e.Tracking.ExpiresAt(); !at.IsZero() {
 		return at
@@ -100,8 +101,8 @@ func expires(e outbox.Entry) time.Time {
 	return e.EnqueuedAt.Add(lifetime)
 }
 
-// expired reports whether SparkLoop no longer accepts an entry's confirmation. A
-// queue's clock that is ahead of the Date of SparkLoop's answer expires nothing.
+// expired reports whether an entry's 45 days are over. The Date of SparkLoop's
+// answer overrides a queue's clock that is ahead.
 func expired(e outbox.Entry, now time.Time, err error) bool {
 	if answered, ok := errors.AsType[*sparkloop.Error](err); ok {
 		if date, err := http.ParseTime(answered.Header.Get("Date")); err == nil && date.Before(now) {
@@ -111,8 +112,8 @@ func expired(e outbox.Entry, now time.Time, err error) bool {
 	return !now.Before(expires(e))
 }
 
-// judged reports whether a failure that may pass was an answer about this
-// conversion, and not about the key, the way or the server.
+// judged reports whether a retryable failure was an answer about this conversion,
+// not about the key, the network or the server.
 func judged(err error) bool {
 	var e *sparkloop.Error
 	if !errors.As(err, &e) || errors.Is(err, sparkloop.ErrUnexpectedResponse) || errors.Is(err, sparkloop.ErrEndpointNotFound) {
@@ -122,12 +123,12 @@ func judged(err error) bool {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return false
 	case http.StatusBadRequest, http.StatusConflict, http.StatusGone, http.StatusUnprocessableEntity:
-		return e.Message != "" // a refusal, from an address that is not proven
+		return e.Message != "" // a refusal, while the endpoint's address is not proven
 	}
 	return e.StatusCode >= http.StatusInternalServerError
 }
 
-// unsent reports whether an error means that no request was made.
+// unsent reports whether an error means that no request was sent.
 func unsent(err error) bool {
 	var e *sparkloop.Error
 	var ours *stateError
@@ -136,7 +137,7 @@ func unsent(err error) bool {
 
 const unauthorized = "unauthorized"
 
-// classOf names what two failures have in common.
+// classOf returns the class of a failure. Two failures of a class are alike.
 func classOf(err error) string {
 	var e *sparkloop.Error
 	switch {
@@ -154,7 +155,8 @@ func classOf(err error) string {
 	return "status " + strconv.Itoa(e.StatusCode)
 }
 
-// reasonOf is a pause's reason: in plain words where the key is rejected.
+// reasonOf returns a pause's reason. For a rejected key it is outbox.KeyRejected
+// and SparkLoop's message.
 func reasonOf(err error) string {
 	var e *sparkloop.Error
 	if !errors.Is(err, sparkloop.ErrUnauthorized) || !errors.As(err, &e) {

@@ -19,8 +19,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// dispatch delivers what never ends, with 4 workers, as the engines do, and
-// returns how many attempts failed.
+// dispatch delivers from an endless queue with 4 workers, as the engines do. It
+// returns the number of failed attempts.
 func dispatch(ctx context.Context, t *testing.T, api *sparklooptest.Server, p *delivery.Policy) (failed int64) {
 	t.Helper()
 	var failures atomic.Int64
@@ -50,8 +50,8 @@ func dispatch(ctx context.Context, t *testing.T, api *sparklooptest.Server, p *d
 	return failures.Load()
 }
 
-// At least 95 % of any limit is used, by any number of processes, and to wait for
-// a slot is neither a failure nor a pause.
+// Any number of processes use at least 95 % of any limit. Waiting for a slot is
+// neither a failure nor a pause.
 func TestEveryLimitIsUsed(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []int{1, 2, 3, 6, 10, 20, 120} {
@@ -81,8 +81,8 @@ func TestEveryLimitIsUsed(t *testing.T) {
 	}
 }
 
-// The server of the first form of the endpoint's address knows the last one
-// alone: three requests of the first call find no conversion.
+// The server serves only the last form of the endpoint's address. Three requests
+// of the first call find no conversion.
 func TestASearchAtALowLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -99,7 +99,7 @@ func TestASearchAtALowLimit(t *testing.T) {
 	})
 }
 
-// A call is cut off 20 s after its slot, not 20 s after it began to wait for one.
+// A call ends 20 s after its slot, not 20 s after it began to wait for the slot.
 func TestAWaitForASlotTakesNothingFromTheCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -2,12 +2,12 @@ package delivery
 
 import "time"
 
-// spellEvery is how often the beginning of a bad spell is logged at most.
+// spellEvery is the shortest time between two logged beginnings of a spell.
 const spellEvery = time.Minute
 
-// Spell is a time in which something fails again and again. It says when to log
-// its beginning and its end, so that a fault that comes and goes does not fill the
-// log. Its zero value is ready to use, by one goroutine.
+// Spell is a period of repeated failures. It decides when to log the beginning and
+// the end, so that an intermittent fault does not fill the log. The zero value is
+// ready to use, by one goroutine.
 type Spell struct {
 	said bool
 	at   time.Time

@@ -16,7 +16,7 @@ func TestASpellIsLoggedOnceAMinute(t *testing.T) {
 		var s delivery.Spell
 		assert.False(t, s.Works())
 		begun, over := 0, 0
-		for range 300 { // for five minutes it fails every other second
+		for range 300 { // five minutes, with a failure every other second
 			if s.Fails() {
 				begun++
 			}

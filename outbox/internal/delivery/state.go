@@ -8,28 +8,27 @@ import (
 )
 
 // SharedState is a row that all processes of a queue share: a text that is read
-// and replaced whole.
+// and replaced as a whole.
 type SharedState interface {
-	// Load returns the text ("" at first), its revision, and the time on the
-	// clock that all processes have in common.
+	// Load returns the text (initially ""), its revision, and the time on the
+	// common clock of all processes.
 	Load(ctx context.Context) (text string, revision int64, now time.Time, err error)
-	// Swap replaces the text if it still has that revision, and reports whether
-	// it did.
+	// Swap replaces the text if it still has this revision, and reports whether it
+	// did.
 	Swap(ctx context.Context, revision int64, text string) (bool, error)
 }
 
-// state is what the row holds. Fields may be added, never changed: an older
-// program drops those that it does not know.
+// state is the content of the row. Fields may be added, never changed. An older
+// program drops unknown fields.
 type state struct {
-	// Next is the next free slot of the rate limit, Hold until when nobody may
-	// send after a 429, and Set when the two were set: microseconds on the
+	// Next is the next free slot of the rate limit. Hold is the end of the pause
+	// after a 429. Set is when Next and Hold were set. All are microseconds on the
 	// common clock.
 	Next int64 `json:"next,omitempty"`
 	Hold int64 `json:"hold,omitempty"`
 	Set  int64 `json:"set,omitempty"`
 
-	// Pause is nil while the queue delivers. Offers are the offers that fail
-	// while others do not, by ID.
+	// Pause is nil while the queue delivers. Offers are the paused offers by ID.
 	Pause  *pause            `json:"pause,omitempty"`
 	Offers map[string]*pause `json:"offers,omitempty"`
 
@@ -42,28 +41,28 @@ type state struct {
 	// Swept is when the last complete sweep of the source began, in seconds.
 	Swept int64 `json:"swept,omitempty"`
 
-	// Share is when the next turn of the backlog is, in milliseconds.
+	// Share is the time of the backlog's next turn, in milliseconds.
 	Share int64 `json:"share,omitempty"`
 
-	// Clock is what the common clock showed lately, in milliseconds.
+	// Clock is a recent time of the common clock, in milliseconds.
 	Clock int64 `json:"clock,omitempty"`
 }
 
-// pause is an interval in which nothing is sent but a probe from time to time.
-// Times are unix milliseconds on the queue's clock.
+// pause is an interval in which only probes are sent. Times are unix milliseconds
+// on the queue's clock.
 type pause struct {
 	Class  string   `json:"class"` // of the failure
 	Reason string   `json:"reason"`
 	Since  int64    `json:"since"`
-	Probe  int64    `json:"probe"`           // when the next conversion may be sent
-	Step   int      `json:"step"`            // how many probes failed
-	Key    string   `json:"key"`             // of the conversion of the last probe that failed
-	Last   int64    `json:"last,omitempty"`  // when that was
-	Said   bool     `json:"said,omitempty"`  // the log has it
-	Tried  []string `json:"tried,omitempty"` // the offers that failed in it, the last one last
+	Probe  int64    `json:"probe"`           // time of the next probe
+	Step   int      `json:"step"`            // number of failed probes
+	Key    string   `json:"key"`             // of the conversion of the last failed probe
+	Last   int64    `json:"last,omitempty"`  // time of this probe
+	Said   bool     `json:"said,omitempty"`  // the pause is logged
+	Tried  []string `json:"tried,omitempty"` // offers that failed in the pause, in this order
 }
 
-// stateError is the database's failure, not SparkLoop's.
+// stateError is a failure of the database, not of SparkLoop.
 type stateError struct{ err error }
 
 func (e *stateError) Error() string { return "the queue's shared state: " + e.err.Error() }
@@ -81,8 +80,8 @@ func load(ctx context.Context, r SharedState) (state, int64, time.Time, error) {
 	return s, revision, now, nil
 }
 
-// update changes the state, again and again until nobody else changed it
-// meanwhile. change returns false to leave it as it is.
+// update changes the state. It calls change again if another process has changed
+// the state meanwhile. change returns false to leave the state unchanged.
 func update(ctx context.Context, r SharedState, change func(s *state, now time.Time) bool) error {
 	for {
 		s, revision, now, err := load(ctx, r)

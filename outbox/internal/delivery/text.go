@@ -10,9 +10,9 @@ import (
 // textMax bounds a text from outside, in bytes.
 const textMax = 2000
 
-// plain returns a text from outside as each database can hold it: valid
-// UTF-8 in one line, without control characters, of at most textMax bytes.
-// An engine whose database may have another encoding escapes what is not ASCII.
+// plain returns a text from outside in a form that each database can store: valid
+// UTF-8 in one line, without control characters, at most textMax bytes. An engine
+// whose database may have another encoding also escapes what is not ASCII.
 func plain(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {
@@ -30,8 +30,8 @@ func plain(text string) string {
 	return text
 }
 
-// ascii escapes, in JSON, what is not ASCII: the database's encoding may not
-// have it.
+// ascii escapes the characters of a JSON text that are not ASCII: the database's
+// encoding may lack them.
 func ascii(json []byte) string {
 	var b strings.Builder
 	for _, r := range string(json) {

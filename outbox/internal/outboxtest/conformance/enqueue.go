@@ -80,7 +80,7 @@ func enqueuedTwice(w *world) {
 	assert.Equal(w.t, 2, w.wire.count(t))
 }
 
-const again = `level=INFO msg="sparkloop outbox: already enqueued, nothing changes" conversion=`
+const again = `level=INFO msg="sparkloop outbox: already enqueued, unchanged" conversion=`
 
 func enqueuedAgainIsTold(w *world) {
 	p := w.open(patient())

@@ -64,7 +64,7 @@ func pausesAfterTwo(w *world) {
 	s = p.stats()
 	assert.Zero(w.t, s.PausedSince)
 	assert.Empty(w.t, s.PausedReason)
-	assert.Equal(w.t, 1, p.log.warnings("going on"))
+	assert.Equal(w.t, 1, p.log.warnings("resumed"))
 	_, died, paused := p.told()
 	assert.Empty(w.t, died)
 	assert.Len(w.t, paused, 1)
