@@ -21,6 +21,7 @@ const (
 
 const (
 	// FreshFor is how long a conversion is sent before the backlog.
+	FreshFor = 10 * time.Minute
 	// Lifetime is how long SparkLoop accepts a confirmation after the click.
 	Lifetime = lifetime
 )
