@@ -72,6 +72,15 @@ func (c *Client) RateLimit() (requests int, window time.Duration) {
 // BaseURL returns the base URL of [WithBaseURL], or [DefaultBaseURL].
 func (c *Client) BaseURL() string { return c.cfg.base }
 
+func init() {
+	redact.Mark = func(client any, salt string) string {
+		if c, ok := client.(*Client); ok && c.cfg.key.Mark != nil {
+			return c.cfg.key.Mark(salt)
+		}
+		return ""
+	}
+}
+
 func build(cfg config, opts []Option) (*Client, error) {
 	for _, opt := range opts {
 		if opt == nil {

@@ -5,12 +5,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/internal/keytest"
+	"github.com/sparkloop-go/sparkloop/internal/redact"
 )
 
 // marked is a key that is easy to find again.
@@ -71,4 +73,18 @@ func TestNoPartOfTheKeyStandsWhereABodyIsCut(t *testing.T) {
 		_, err = newClientWithKey(t, marked, long).Conversions.Confirm(t.Context(), tracking)
 		assert.NotContains(t, asError(t, err).Message, marked[:4])
 	}
+}
+
+func TestTheMarkOfAKey(t *testing.T) {
+	t.Parallel()
+	c, err := sparkloop.New("key-of-one-account")
+	require.NoError(t, err)
+	same, err := c.With(sparkloop.WithTimeout(time.Minute))
+	require.NoError(t, err)
+	other, err := sparkloop.New("key-of-another-account")
+	require.NoError(t, err)
+	assert.Equal(t, redact.Mark(c, "salt"), redact.Mark(same, "salt"))
+	assert.NotEqual(t, redact.Mark(c, "salt"), redact.Mark(other, "salt"))
+	assert.Empty(t, redact.Mark(new(sparkloop.Client), "salt"))
+	assert.Empty(t, redact.Mark(nil, "salt"))
 }

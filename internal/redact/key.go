@@ -39,6 +39,9 @@ type Key struct {
 	// escaped as in JSON, HTML or a URL.
 	Redact func(string) string
 
+	// Mark returns a short text that differs between two keys, for the same salt.
+	Mark func(salt string) string
+
 	// RedactHeader returns a copy without the key: replaced in a value; a
 	// name that holds it goes, whatever its case.
 	RedactHeader func(http.Header) http.Header
@@ -71,6 +74,7 @@ func NewKey(key string) Key {
 	return Key{
 		Set:    func(h http.Header) { h["X-Api-Key"] = value },
 		Redact: redact,
+		Mark:   func(salt string) string { return mark(key, salt) },
 		RedactHeader: func(h http.Header) http.Header {
 			clean := make(http.Header, len(h))
 			for name, values := range h {

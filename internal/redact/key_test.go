@@ -74,3 +74,12 @@ func TestNoVerbPrintsTheKey(t *testing.T) {
 		}
 	}
 }
+
+func TestMark(t *testing.T) {
+	t.Parallel()
+	one, other := redact.NewKey("key-of-one-account"), redact.NewKey("key-of-another-account")
+	assert.Regexp(t, "^[0-9a-f]{4}$", one.Mark("salt"))
+	assert.Equal(t, redact.NewKey("key-of-one-account").Mark("salt"), one.Mark("salt"))
+	assert.NotEqual(t, one.Mark("salt"), other.Mark("salt"))
+	assert.NotEqual(t, one.Mark("salt"), one.Mark("pepper"))
+}

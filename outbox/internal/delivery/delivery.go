@@ -28,8 +28,9 @@ type Policy struct {
 	clock   clock
 	opened  time.Time
 
-	flying atomic.Int64 // deliveries in progress
-	count  struct{ confirmed, dead, expired, retried atomic.Int64 }
+	flying   atomic.Int64 // deliveries in progress
+	keyNoted atomic.Int64 // when a success with the key was noted, in milliseconds
+	count    struct{ confirmed, dead, expired, retried atomic.Int64 }
 }
 
 // New returns the policy of a process. o comes from Complete. row is shared by all
@@ -211,6 +212,11 @@ func (p *Policy) conclude(ctx context.Context, e outbox.Entry, a answer, leave p
 		wait = backoff(p.retry.max, p.retry.max, 0)
 	}
 	v := Verdict{Entry: decide(e, a, now, wait), Sent: true}
+	if a.err == nil {
+		p.keyWorks(ctx, now)
+	} else if p.otherAccount(ctx, a.err) {
+		v.Entry.Reason += "; " + otherKeys
+	}
 	switch {
 	case !sparkloop.Retryable(a.err), v.Entry.State == outbox.Expired && leave.probe():
 		var ended []*pause

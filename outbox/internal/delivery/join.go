@@ -32,13 +32,10 @@ func foreignReason(queue, own string) string {
 // API of the first process. A process with another API, such as a test, does not
 // deliver: it would send production's conversions to the wrong place. With
 // Options.AdoptAPI the queue stores this process's API.
-//
-// Nothing about the key is stored: a reader of the database could try keys against
-// a hash.
 func (p *Policy) Join(ctx context.Context) (delivers bool, err error) {
-	foreign := ""
+	foreign, otherKey := "", false
 	err = p.gate.update(ctx, func(s *state, _ time.Time) bool {
-		foreign = ""
+		foreign, otherKey = "", len(s.Keys) > 0 && s.Keys[p.keyMark(s)] == 0
 		if s.API == "" || p.o.AdoptAPI {
 			changed := s.API != p.gate.api
 			s.API = p.gate.api
@@ -53,6 +50,10 @@ func (p *Policy) Join(ctx context.Context) (delivers bool, err error) {
 	if foreign != "" {
 		p.o.Logger.LogAttrs(ctx, slog.LevelWarn, "sparkloop outbox: no delivery",
 			slog.String("reason", foreignReason(foreign, p.gate.api)))
+	}
+	if otherKey && foreign == "" {
+		p.o.Logger.WarnContext(ctx, "sparkloop outbox: this process has another API key than the queue had so far: "+
+			"a new key of the same account is fine; two accounts need one database each")
 	}
 	return foreign == "", err
 }

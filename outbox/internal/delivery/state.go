@@ -38,6 +38,11 @@ type state struct {
 	// API is the base URL to which the queue delivers.
 	API string `json:"api,omitempty"`
 
+	// Keys are marks of the API keys that were in use last, made with Salt, and when
+	// the last success with each of them was noted, in milliseconds.
+	Salt string           `json:"salt,omitempty"`
+	Keys map[string]int64 `json:"keys,omitempty"`
+
 	// Swept is when the last complete sweep of the source began, in seconds.
 	Swept int64 `json:"swept,omitempty"`
 

@@ -70,7 +70,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 	turns := make(chan struct{}, atATime)
 	for _, s := range slices.Concat(
 		enqueuing(), answering(), expiring(), crashing(), pausing(), outages(), redriving(),
-		sweeping(), closing(), limiting(), failing(), clocks(), counting(), hooking(), sharing(),
+		sweeping(), closing(), limiting(), failing(), clocks(), counting(), hooking(), sharing(), accounts(),
 	) {
 		turns <- struct{}{}
 		telling.Go(func() {

@@ -1,0 +1,58 @@
+package delivery_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/internal/keytest"
+	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/sparklooptest"
+)
+
+// The shared state remembers some keys, and no key by itself. A success is noted
+// once an hour.
+func TestKeysAreRemembered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		row := new(memory)
+		keys := func() (k map[string]int64) {
+			var s struct{ Keys map[string]int64 }
+			require.NoError(t, json.Unmarshal([]byte(row.text), &s))
+			return s.Keys
+		}
+		for n := range 12 {
+			api := sparklooptest.NewServer(t, sparklooptest.WithAPIKey(fmt.Sprint(keytest.Key, n)), sparklooptest.WithRateLimit(0, 0))
+			c, err := sparkloop.New(fmt.Sprint(keytest.Key, n), sparkloop.WithRateLimit(0, 0),
+				sparkloop.WithHTTPClient(&http.Client{Transport: api.Transport()}))
+			require.NoError(t, err)
+			p := process(t, row, c, outbox.Options{Logger: quiet})
+			deliverOne := func() {
+				_, tracking := api.Click("", "https://shop.example/")
+				v := deliver(t.Context(), t, p, entry(int64(n), tracking))
+				require.Equal(t, outbox.Confirmed, v.Entry.State, v.Entry.Reason)
+			}
+			deliverOne()
+			assert.Len(t, keys(), min(n+1, 8))
+			noted := row.revision
+			time.Sleep(time.Hour - time.Second)
+			deliverOne()
+			assert.Equal(t, noted, row.revision)
+			time.Sleep(time.Second)
+			deliverOne()
+			assert.Equal(t, noted+1, row.revision)
+		}
+		for k, at := range keys() {
+			assert.Regexp(t, "^[0-9a-f]{4}$", k)
+			assert.Greater(t, at, time.Now().Add(-9*time.Hour).UnixMilli(), "the oldest are forgotten")
+		}
+		assert.NotContains(t, row.text, keytest.Key)
+	})
+}
