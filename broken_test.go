@@ -67,9 +67,9 @@ func TestBrokenAnswers(t *testing.T) {
 		"204":                            {says("HTTP/1.1 204 No Content\r\n\r\n"), "204 No Content: unexpected response: the answer is empty", 204, 2},
 		"205":                            {says("HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n"), "205 Reset Content: unexpected response: the answer is empty", 205, 2},
 		"206":                            {says("HTTP/1.1 206 Partial Content\r\n\r\n" + ok[:20]), "206 Partial Content: unexpected response: the answer is not valid JSON", 206, 2},
-		"200 with an error":              {says(start + "\r\n" + `{"message":"ok","error":"Submission not found"}`), "200 Submission not found: unexpected response: a success with an error in it", 200, 1},
-		"200 with an error and none":     {says(start + "\r\n" + `{"error":"Submission not found","error":null,"ERROR":""}`), "200 Submission not found: unexpected response: a success with an error in it", 200, 1},
-		"200 with no error and one":      {says(start + "\r\n" + `{"error":"","Error":false,"error":["no"]}`), `200 no: unexpected response: a success with an error in it`, 200, 2},
+		"200 with an error":              {says(start + "\r\n" + `{"message":"ok","error":"Submission not found"}`), "200 Submission not found: unexpected response: a success status with an error in the answer", 200, 1},
+		"200 with an error and none":     {says(start + "\r\n" + `{"error":"Submission not found","error":null,"ERROR":""}`), "200 Submission not found: unexpected response: a success status with an error in the answer", 200, 1},
+		"200 with no error and one":      {says(start + "\r\n" + `{"error":"","Error":false,"error":["no"]}`), `200 no: unexpected response: a success status with an error in the answer`, 200, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -407,7 +407,7 @@ func TestTooManyValues(t *testing.T) {
 	m := mockConfirm(jsonResponder(200, `{"message":"ok","more":[`+strings.Repeat("0,", 100_001)+`0]}`))
 	_, err := newClient(t, m).Conversions.Confirm(t.Context(), tracking)
 	require.ErrorIs(t, err, sparkloop.ErrUnexpectedResponse)
-	require.ErrorContains(t, err, "more values than any of the API's")
+	require.ErrorContains(t, err, "too many values")
 }
 
 // What a mistaken network error says is too long to show, and can still be matched.

@@ -84,7 +84,7 @@ func ExampleParseTracking() {
 	// Output:
 	// offer_1234abcd submission_1234abcd <nil>
 	// true
-	// sparkloop: landing URL: invalid tracking: the submission id has something else than letters, digits, _ and -
+	// sparkloop: landing URL: invalid tracking: the submission id has characters other than letters, digits, _ and -
 }
 
 func ExampleError_notFound() {

@@ -111,7 +111,7 @@ func TestValidate(t *testing.T) {
 	}{
 		"offer missing":      {sparkloop.Tracking{Submission: "s"}, "invalid tracking: the offer id is empty"},
 		"submission missing": {sparkloop.Tracking{Offer: "o"}, "invalid tracking: the submission id is empty"},
-		"submission bad":     {sparkloop.Tracking{Offer: "o", Submission: "a.b"}, "invalid tracking: the submission id has something else than letters, digits, _ and -"},
+		"submission bad":     {sparkloop.Tracking{Offer: "o", Submission: "a.b"}, "invalid tracking: the submission id has characters other than letters, digits, _ and -"},
 		"too long":           {sparkloop.Tracking{Offer: "o", Submission: strings.Repeat("s", 129)}, "invalid tracking: the submission id has 129 characters, at most 128 are allowed"},
 		"before 1970":        {sparkloop.Tracking{Offer: "o", Submission: "s", CapturedAt: time.Unix(-1, 0)}, "invalid tracking: captured in the year 1969"},
 		"after 5138":         {sparkloop.Tracking{Offer: "o", Submission: "s", CapturedAt: time.Unix(100_000_000_000, 0).UTC()}, "invalid tracking: captured in the year 5138"},

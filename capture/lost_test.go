@@ -61,12 +61,12 @@ func TestMissedLandingsAreTold(t *testing.T) {
 	t.Parallel()
 	for query, want := range map[string]string{
 		"offer=a&offer=b&submission=s":         "invalid tracking: the URL has two different offer ids",
-		"offer=..&submission=s":                "invalid tracking: the offer id has something else than letters, digits, _ and -",
+		"offer=..&submission=s":                "invalid tracking: the offer id has characters other than letters, digits, _ and -",
 		"offer=&submission=":                   "no tracking",
 		"offer%3D%26submission%3D":             "no tracking",
 		"offer=foreign&submission=s":           "the offer is not one of Options.Offers",
-		"/%3Foffer=o%26submission=EVIL%20line": "invalid tracking: the submission id has something else than letters, digits, _ and -",
-		"offer=o&submission=EVIL%0aline":       "invalid tracking: the submission id has something else than letters, digits, _ and -",
+		"/%3Foffer=o%26submission=EVIL%20line": "invalid tracking: the submission id has characters other than letters, digits, _ and -",
+		"offer=o&submission=EVIL%0aline":       "invalid tracking: the submission id has characters other than letters, digits, _ and -",
 	} {
 		log, l := logger()
 		var missed []error

@@ -1,5 +1,5 @@
-// Package bounded reads something for metrics: within a time, once for all who
-// ask at the same moment, and without harm from a read that hangs or panics.
+// Package bounded reads a value for metrics: with a time limit, once for all
+// concurrent callers, and safe from a read that hangs or panics.
 package bounded
 
 import (
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// ErrSlow is returned when a read takes longer than it may.
+// ErrSlow is returned if a read exceeds its time limit.
 var ErrSlow = errors.New("the read takes too long")
 
 // Reader shares one read among all callers of Get. It is safe for concurrent
@@ -36,8 +36,9 @@ func New[T any](most time.Duration, read func(context.Context) (T, error)) *Read
 }
 
 // Get returns the result of a read that began during this call, or at most the
-// Reader's time before it. It returns ErrSlow after that time, also if the read
-// ignores its context: then no second read begins before the first one ends.
+// Reader's time limit before it. It returns ErrSlow after that limit, even if
+// the read ignores its context; no second read begins before the first one
+// ends.
 func (r *Reader[T]) Get(ctx context.Context) (T, error) {
 	r.mu.Lock()
 	now := r.current

@@ -38,7 +38,7 @@ func TestGetSharesAReadThatIsUnderWay(t *testing.T) {
 		all.Wait()
 		n, err := r.Get(t.Context())
 		require.NoError(t, err)
-		assert.Equal(t, 2, n, "a later call reads anew")
+		assert.Equal(t, 2, n, "a later call reads again")
 	})
 }
 
@@ -56,8 +56,8 @@ func TestGetEndsAReadInTime(t *testing.T) {
 	})
 }
 
-// A read that ignores its context is not joined by another one, and holds
-// nobody up who comes later.
+// A read that ignores its context delays no later caller, and no second read
+// begins beside it.
 func TestGetWaitsForNoReadThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestGetEndsWithItsContext(t *testing.T) {
 		_, err := r.Get(ctx)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		n, err := r.Get(t.Context())
-		require.NoError(t, err, "the read goes on for others")
+		require.NoError(t, err, "the read continues for other callers")
 		assert.Equal(t, 1, n)
 	})
 }

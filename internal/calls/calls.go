@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// The operations of the API, named for metrics and traces.
+// Operations of the API, named for metrics and traces.
 const (
 	Confirm    = "confirm"
 	GetOffer   = "get_offer"
 	ListOffers = "list_offers"
 )
 
-// Operation names what a request asks for. It returns "" for a request that the
-// SDK does not send. The path may begin with that of any base.
+// Operation returns the operation of a request, or "" if the SDK does not send
+// such a request. The path may begin with the path of any base.
 func Operation(method, path string) string {
 	part := strings.Split(path, "/")
 	n := len(part)
@@ -31,7 +31,7 @@ func Operation(method, path string) string {
 }
 
 // Template returns the path of a request with {offer} and {submission} in place
-// of the IDs, or "" for a request that the SDK does not send.
+// of the IDs. It returns "" if the SDK does not send such a request.
 func Template(method, path string) string {
 	part := strings.Split(path, "/")
 	n := len(part)
@@ -47,20 +47,20 @@ func Template(method, path string) string {
 	return strings.Join(part, "/")
 }
 
-// Tracer is an [http.RoundTripper] that also sees where a call begins and ends,
-// which may send several requests. It uses no type of this module: a module that
-// implements it works with every version of this one.
+// Tracer is an [http.RoundTripper] that also observes calls, each of which may
+// send several requests. The interface uses no type of this module, so an
+// implementation works with every version.
 type Tracer interface {
-	// TraceCall is called before a call, with its operation. All requests of the
-	// call get the returned context. end is called after the call, with "" for a
-	// success or else with a short name of the failure.
+	// TraceCall is called before a call, with its operation. All requests of
+	// the call get the returned context. end is called after the call, with ""
+	// after a success, or with a short name of the failure.
 	TraceCall(ctx context.Context, operation string) (traced context.Context, end func(failure string))
 }
 
 type deliveryKey struct{}
 
-// WithDelivery marks a call as the delivery of a conversion of the outbox, by
-// its Tracking's key.
+// WithDelivery marks a call as the outbox's delivery of a conversion, by the
+// key of its Tracking.
 func WithDelivery(ctx context.Context, key string) context.Context {
 	return context.WithValue(ctx, deliveryKey{}, key)
 }

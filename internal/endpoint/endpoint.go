@@ -1,5 +1,5 @@
-// Package endpoint finds, among the published forms of an endpoint, the one
-// that the server knows, and remembers it.
+// Package endpoint finds the published form of an endpoint that the server
+// accepts, and remembers it.
 package endpoint
 
 import (
@@ -13,11 +13,12 @@ import (
 )
 
 const (
-	// searchEvery is the time after a search that found nothing, or that was for
-	// a lost form, until the next one.
+	// searchEvery is the pause after a search that found nothing, or that was
+	// for a lost form.
 	searchEvery = time.Minute
-	// stuckTimes is how many searches in a row may end Unclear at one form before
-	// the others are tried first. An outage of the API looks the same.
+	// stuckTimes is the number of consecutive searches that may end Unclear at
+	// one form. After that the other forms are tried first, because an outage
+	// of the API looks the same.
 	stuckTimes = 4
 	// patience is how long a call waits for another call's search.
 	patience = 2 * time.Second
@@ -26,18 +27,18 @@ const (
 // Form is one published form of an endpoint.
 type Form struct {
 	Base *url.URL
-	Leaf string // the last segment; "" if the endpoint has only one spelling
+	Leaf string // last path segment; "" if the endpoint has only one spelling
 }
 
-// Verdict is what an answer says about the form that gave it.
+// Verdict is what an answer proves about the form of its request.
 type Verdict int
 
-// The verdicts.
+// Verdicts.
 const (
-	Unclear Verdict = iota // no answer, or an answer about the moment, such as a 503
-	Proven                 // the server knows this form
-	Absent                 // the server does not know this route
-	Other                  // an answer that proves nothing: a page, a redirect, a 401
+	Unclear Verdict = iota // no answer, or a temporary failure such as a 503
+	Proven                 // the server accepts this form
+	Absent                 // the server has no such route
+	Other                  // proves nothing: a page, a redirect, a 401
 )
 
 // Finder finds the form of one endpoint. It is safe for concurrent use: one
@@ -49,15 +50,15 @@ type Finder struct {
 
 	mu       sync.Mutex
 	running  *search
-	searched time.Time // when the last search ended that found nothing, or that was for a lost form
+	searched time.Time // end of the last search that found nothing, or that was for a lost form
 	instead  *Form     // the form for calls in the minute after a search that found nothing
-	absent   []*Form   // the forms of that search if all of them were Absent
+	absent   []*Form   // all forms, if that search found each Absent
 	stuck    *Form     // the form at which the last search ended Unclear
-	times    int       // how many searches in a row ended there
-	last     *Form     // a form at which too many did: it is tried last
+	times    int       // consecutive searches that ended there
+	last     *Form     // a form at which too many ended: it is tried last
 }
 
-// Base is shared by the finders of one API: a base that one of them proves is
+// Base is shared by the finders of one API: a base proven by one of them is
 // tried first by the others.
 type Base struct{ proven atomic.Pointer[url.URL] }
 
@@ -67,22 +68,23 @@ type search struct {
 	form atomic.Pointer[Form] // being tried
 }
 
-// New returns a Finder for the forms, to be tried in that order.
+// New returns a Finder that tries the forms in the given order.
 func New(base *Base, forms ...*Form) *Finder { return &Finder{forms: forms, base: base} }
 
-// Known returns the form that was proven, or nil.
+// Known returns the proven form, or nil.
 func (f *Finder) Known() *Form { return f.known.Load() }
 
-// Find calls try with one form after another until a form is Proven or an answer
-// is Unclear. The outcome of the last call of try belongs to the caller. lost is
-// a known form that was Absent in the caller's own request, or nil.
+// Find calls try with one form after another until a form is Proven or an
+// answer is Unclear. The caller uses the outcome of its last try. lost is a
+// known form that was Absent in the caller's own request, or nil.
 //
-// One goroutine searches. Another one waits for the result for two seconds, then
-// tries the form that is being tried. After a search that proved nothing there
-// is none for a minute: each call tries one form, the first that was not Absent.
+// One goroutine searches. Another waits for the result for two seconds, then
+// tries the form that is being tried. After a search that proved nothing, no
+// search begins for a minute: each call tries the first form that was not
+// Absent.
 //
-// Find returns the forms that were tried if all of them were Absent. It returns
-// an error if ctx ends while another goroutine searches.
+// Find returns the forms if all of them were Absent. It returns an error if ctx
+// ends while another goroutine searches.
 func (f *Finder) Find(ctx context.Context, lost *Form, try func(*Form) Verdict) (absent []*Form, err error) {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -141,8 +143,8 @@ func (f *Finder) tryOne(form *Form, try func(*Form) Verdict) Verdict {
 	return verdict
 }
 
-// search tries the forms in that order. It returns the forms if all of them,
-// with the lost one, were Absent.
+// search tries the forms in the given order. It returns the forms if all of
+// them, and the lost form, were Absent.
 func (f *Finder) search(s *search, order []*Form, lost *Form, try func(*Form) Verdict) (absent []*Form) {
 	var stuck, instead, other *Form
 	defer func() {
@@ -181,7 +183,7 @@ func (f *Finder) search(s *search, order []*Form, lost *Form, try func(*Form) Ve
 		case Absent:
 		}
 		if known := f.Known(); known != nil && known != lost {
-			try(known) // another call has proven it meanwhile
+			try(known) // proven by another call meanwhile
 			return nil
 		}
 		tried = append(tried, form)
@@ -198,8 +200,9 @@ func (f *Finder) prove(form *Form) {
 	f.base.proven.Store(form.Base)
 }
 
-// order returns the forms without the lost one: those of the proven base first,
-// unless the lost form has that base. A form at which searches got stuck is last.
+// order returns the forms without the lost one. Forms of the proven base come
+// first, unless the lost form has that base. A form at which searches got stuck
+// comes last.
 func (f *Finder) order(lost *Form) []*Form {
 	first := f.base.proven.Load()
 	if lost != nil && lost.Base == first {

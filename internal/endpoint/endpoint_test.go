@@ -23,11 +23,11 @@ var (
 		&endpoint.Form{Base: two, Leaf: "b"}, &endpoint.Form{Base: one, Leaf: "b"}
 )
 
-// server knows one form and notes which were asked.
+// server accepts one form and records the forms that were tried.
 type server struct {
 	mu     sync.Mutex
 	knows  *endpoint.Form
-	answer endpoint.Verdict // for the form it knows; Proven if not set
+	answer endpoint.Verdict // for the accepted form; Proven if not set
 	slow   time.Duration
 	asked  []*endpoint.Form
 }
@@ -58,8 +58,8 @@ func TestTheFormsAreTriedInOrder(t *testing.T) {
 	}
 }
 
-// A search that finds nothing is the last one for a minute. Until then each call
-// tries one form: the first that was not Absent, or else the first.
+// After a search that finds nothing, no search begins for a minute. Each call
+// tries the first form that was not Absent, or else the first form.
 func TestNothingFound(t *testing.T) {
 	t.Parallel()
 	all := []*endpoint.Form{oneA, twoA, twoB, oneB}
@@ -123,12 +123,13 @@ func TestAnUnclearAnswerEndsTheSearchAndProvesNothing(t *testing.T) {
 		absent, err := f.Find(t.Context(), nil, s.try)
 		require.NoError(t, err)
 		assert.Nil(t, absent)
-		assert.Equal(t, []*endpoint.Form{oneA, twoA}, s.asked, "the next search is not put off")
+		assert.Equal(t, []*endpoint.Form{oneA, twoA}, s.asked, "the next search is not delayed")
 		assert.Nil(t, f.Known())
 	}
 }
 
-// Where four searches in a row got stuck, the next ones begin with another form.
+// After four consecutive searches that got stuck at a form, the next begin with
+// another form.
 func TestAFormThatSearchesGetStuckAt(t *testing.T) {
 	t.Parallel()
 	f, s := newFinder(), &server{knows: oneA, answer: endpoint.Unclear}
@@ -142,7 +143,7 @@ func TestAFormThatSearchesGetStuckAt(t *testing.T) {
 		assert.Equal(t, []*endpoint.Form{oneA}, find())
 	}
 	s.knows = twoA
-	assert.Equal(t, []*endpoint.Form{oneA, twoA}, find(), "stuck elsewhere: the count begins anew")
+	assert.Equal(t, []*endpoint.Form{oneA, twoA}, find(), "stuck elsewhere: the count restarts")
 	s.knows = oneA
 	for range 4 {
 		assert.Equal(t, []*endpoint.Form{oneA}, find())
@@ -200,13 +201,13 @@ func TestOneSearchesTheOthersWait(t *testing.T) {
 					assert.Equal(t, map[*endpoint.Form]int{oneA: 50, twoA: 1, twoB: 1, oneB: 1}, counts)
 					return
 				}
-				assert.Equal(t, map[*endpoint.Form]int{oneA: 1, twoA: 1, twoB: 1, oneB: 50}, counts, "one goroutine alone asked the wrong forms")
+				assert.Equal(t, map[*endpoint.Form]int{oneA: 1, twoA: 1, twoB: 1, oneB: 50}, counts, "only one goroutine tried the wrong forms")
 			})
 		})
 	}
 }
 
-// Nobody waits for a search longer than two seconds in all.
+// No call waits longer than two seconds for a search.
 func TestASearchThatHangs(t *testing.T) {
 	t.Parallel()
 	for name, hanging := range map[string]*endpoint.Form{"at the first form": oneA, "at the second": twoA} {
@@ -241,7 +242,7 @@ func TestASearchThatHangs(t *testing.T) {
 				assert.Nil(t, f.Known())
 				_, err = f.Find(t.Context(), nil, func(*endpoint.Form) endpoint.Verdict { return endpoint.Proven })
 				require.NoError(t, err)
-				assert.Equal(t, hanging, f.Known(), "a call beside the search may prove the form")
+				assert.Equal(t, hanging, f.Known(), "a call outside of the search may prove the form")
 				<-searched
 				assert.Equal(t, hanging, f.Known())
 			})
@@ -249,7 +250,7 @@ func TestASearchThatHangs(t *testing.T) {
 	}
 }
 
-// A form that another call has proven meanwhile is the searching call's too.
+// The searching call also uses a form that another call has proven meanwhile.
 func TestAFormIsProvenBesideASearch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -323,22 +324,22 @@ func TestALostForm(t *testing.T) {
 		_, err := f.Find(t.Context(), nil, s.try)
 		require.NoError(t, err)
 
-		// It has moved: the search finds the new place at once.
+		// The endpoint has moved: the search finds the new form at once.
 		s.knows, s.asked = twoB, nil
 		tried, err := f.Find(t.Context(), oneA, s.try)
 		require.NoError(t, err)
 		assert.Nil(t, tried)
 		assert.Equal(t, []*endpoint.Form{twoA, twoB}, s.asked[len(s.asked)-2:])
-		assert.NotContains(t, s.asked, oneA, "the caller has just seen that it is gone")
+		assert.NotContains(t, s.asked, oneA, "the caller's own request was Absent")
 		assert.Equal(t, twoB, f.Known())
 
-		// Somebody who has yet to notice goes straight to the new place.
+		// A caller with the old form uses the new form at once.
 		s.asked = nil
 		_, err = f.Find(t.Context(), oneA, s.try)
 		require.NoError(t, err)
 		assert.Equal(t, []*endpoint.Form{twoB}, s.asked)
 
-		// Gone again within the minute: no search, and the form stays known.
+		// Lost again within the minute: no search, and the form stays known.
 		s.knows, s.asked = nil, nil
 		for range 10 {
 			tried, err = f.Find(t.Context(), twoB, s.try)
@@ -348,7 +349,7 @@ func TestALostForm(t *testing.T) {
 		assert.Empty(t, s.asked)
 		assert.Equal(t, twoB, f.Known())
 
-		// A minute later one search is made, in vain.
+		// A minute later one search finds nothing.
 		time.Sleep(time.Minute)
 		for range 10 {
 			tried, err = f.Find(t.Context(), twoB, s.try)
@@ -358,7 +359,7 @@ func TestALostForm(t *testing.T) {
 		assert.Len(t, s.asked, 3)
 		assert.Equal(t, twoB, f.Known())
 
-		// A caller who lost a form and then finds the newly known one lost too.
+		// A caller lost a form, and then the newly known form is lost too.
 		time.Sleep(time.Minute)
 		s.asked = nil
 		tried, err = f.Find(t.Context(), oneA, s.try)
@@ -367,8 +368,8 @@ func TestALostForm(t *testing.T) {
 	})
 }
 
-// A search for a lost form that learnt nothing, say for want of time, is none:
-// the next caller may search at once.
+// A search for a lost form that ended Unclear does not count: the next caller
+// may search at once.
 func TestASearchThatLearntNothingDoesNotCount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -2,19 +2,19 @@ package endpoint
 
 import "net/url"
 
-// referenceBase is the base in SparkLoop's API reference. Its guide gives another
-// base on the same host.
+// referenceBase is the base in SparkLoop's API reference. SparkLoop's guide
+// gives another base on the same host.
 //
 // https://docs.sparkloop.app/api-v2/endpoints/offers
 const referenceBase = "https://api.sparkloop.app/v2"
 
-// Endpoints are the endpoints of the API, each with the forms of its address.
+// Endpoints are the API's endpoints, each with the forms of its address.
 type Endpoints struct {
 	Conversions, Offers *Finder
 }
 
 // Published returns the forms in SparkLoop's documents, in the order in which
-// they are tried. guideBase is a valid URL.
+// they are tried. guideBase must be a valid URL.
 func Published(guideBase string) *Endpoints {
 	guide, _ := url.Parse(guideBase)
 	reference, _ := url.Parse(referenceBase)
@@ -39,8 +39,8 @@ func endpoints(conversions, offers []*Form) *Endpoints {
 	return &Endpoints{New(proven, conversions...), New(proven, offers...)}
 }
 
-// URL returns the address of a submission's conversion, of an offer, or of the
-// list of offers. The IDs are valid, or "".
+// URL returns the address of a conversion, of an offer, or of the list of
+// offers. The IDs must be valid or "".
 func (f *Form) URL(offer, submission, query string) *url.URL {
 	path := "/offers"
 	switch {
@@ -51,7 +51,7 @@ func (f *Form) URL(offer, submission, query string) *url.URL {
 	}
 	u := *f.Base
 	if u.RawPath != "" {
-		u.RawPath += path // a valid ID has nothing to escape
+		u.RawPath += path // a valid ID needs no escaping
 	}
 	u.Path += path
 	u.RawQuery = query

@@ -1,5 +1,5 @@
-// Package keytest looks for a key in everything that a program may show of a
-// value: for the tests of those who hold the key.
+// Package keytest checks that a program's output never contains the API key. It
+// is for tests of types that hold the key.
 package keytest
 
 import (
@@ -16,11 +16,11 @@ import (
 	"testing"
 )
 
-// Key is one that is easy to find again.
+// Key is a key that is easy to find.
 const Key = "MARKED-api-key-0123456789"
 
-// Search looks for Key and fails the test where it finds it, or a good part of
-// it. It is safe for concurrent use.
+// Search fails the test if it finds Key, or a good part of it. It is safe for
+// concurrent use.
 type Search struct {
 	tb testing.TB
 
@@ -28,8 +28,8 @@ type Search struct {
 	log bytes.Buffer
 }
 
-// New returns a Search; what its Logger was given is looked through at the end
-// of the test.
+// New returns a Search. The output of its Logger is searched at the end of the
+// test.
 func New(tb testing.TB) *Search {
 	tb.Helper()
 	s := &Search{tb: tb}
@@ -41,8 +41,8 @@ func New(tb testing.TB) *Search {
 	return s
 }
 
-// Text looks through a text: for the key, for the better part of it, for its
-// bytes in hex or as numbers.
+// Text searches a text for the key, for most of the key, and for its bytes in
+// hex or as numbers.
 func (s *Search) Text(what, text string) {
 	s.tb.Helper()
 	lower := strings.ToLower(text)
@@ -54,14 +54,14 @@ func (s *Search) Text(what, text string) {
 	}
 }
 
-// Values looks at values in each way that they may get out: printed with every
-// verb and flag, by themselves, copied, and held by structs, lists, maps and
-// errors; as JSON; in a log, at each level; and in a panic.
+// Values searches everything that a program may print of the values: with every
+// verb and flag, alone, copied, and within structs, lists, maps and errors; as
+// JSON; in a log, at each level; and in a panic.
 func (s *Search) Values(what string, values ...any) {
 	s.tb.Helper()
 	for _, v := range values {
 		if _, ok := v.(error); !ok && flat(v) {
-			s.Text(what, fmt.Sprintf("%v %x", v, v)) // it has nothing to hide behind
+			s.Text(what, fmt.Sprintf("%v %x", v, v)) // has no methods that could hide the key
 			continue
 		}
 		for _, format := range formats {
@@ -84,7 +84,7 @@ func (s *Search) Values(what string, values ...any) {
 	}
 }
 
-// Logger takes every level, in text and in JSON.
+// Logger returns a logger for every level, in text and in JSON.
 func (s *Search) Logger() *slog.Logger {
 	everything := &slog.HandlerOptions{Level: slog.Level(-100), AddSource: true}
 	into := writer(func(p []byte) (int, error) {
@@ -95,18 +95,18 @@ func (s *Search) Logger() *slog.Logger {
 	return slog.New(both{slog.NewTextHandler(into, everything), slog.NewJSONHandler(into, everything)})
 }
 
-// Log is what the Logger has written so far.
+// Log returns the Logger's output so far.
 func (s *Search) Log() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.log.String()
 }
 
-// verbs are those of fmt, and one that is none.
+// verbs are the verbs of fmt, and an unknown one.
 const verbs = "vTtbcdoOqxXUeEfFgGspz"
 
-// formats are for a value itself, plain for what holds it; forms are what the key
-// looks like in them, in lower case.
+// formats are for the value itself, plain for a value that holds it. forms are
+// the spellings of the key in them, in lower case.
 var formats, plain, forms = printing()
 
 func printing() (formats, plain, forms []string) {
@@ -119,7 +119,7 @@ func printing() (formats, plain, forms []string) {
 				plain = append(plain, format)
 			}
 			if verb == 'T' || verb == 'p' || flags != "" && format != "% x" {
-				continue // what shows the key with a flag shows it without
+				continue // a flag adds nothing
 			}
 			for _, key := range []any{Key, []byte(Key)} {
 				if form := strings.Trim(strings.ToLower(fmt.Sprintf(format, key)), "[] "); !strings.Contains(form, "%!") {
@@ -128,7 +128,7 @@ func printing() (formats, plain, forms []string) {
 			}
 		}
 	}
-	// One that contains another finds nothing more.
+	// A form that contains another finds nothing more.
 	slices.SortFunc(all, func(a, b string) int { return len(a) - len(b) })
 	for _, form := range all {
 		if !slices.ContainsFunc(forms, func(shorter string) bool { return strings.Contains(form, shorter) }) {
@@ -138,7 +138,7 @@ func printing() (formats, plain, forms []string) {
 	return formats, plain, forms
 }
 
-// flat says whether v is nil, a text or a number.
+// flat reports whether v is nil, a text or a number.
 func flat(v any) bool {
 	switch reflect.ValueOf(v).Kind() {
 	case reflect.Func, reflect.Interface, reflect.Map, reflect.Pointer, reflect.Slice, reflect.Struct:
@@ -148,7 +148,7 @@ func flat(v any) bool {
 	}
 }
 
-// holders are things that have v in them.
+// holders returns values that contain v.
 func holders(v any) []any {
 	hs := []any{
 		struct{ V any }{v}, struct{ v any }{v}, &struct{ V any }{v}, []any{v}, map[string]any{"v": v},
@@ -162,18 +162,19 @@ func holders(v any) []any {
 	return hs
 }
 
-// panicked is what recover and the stack say of a panic with v.
+// panicked returns the recovered value and the stack of a panic with v.
 func panicked(v any) (text string) {
 	defer func() { text = fmt.Sprintf("%v\n%s", recover(), debug.Stack()) }()
 	panic(v)
 }
 
-// writer is a closure: what holds the Logger must not print the whole log.
+// writer is a closure, because a value that holds the Logger must not print the
+// log.
 type writer func([]byte) (int, error)
 
 func (w writer) Write(p []byte) (int, error) { return w(p) }
 
-// both hands each record to two handlers.
+// both passes each record to two handlers.
 type both [2]slog.Handler
 
 func (b both) Enabled(context.Context, slog.Level) bool { return true }

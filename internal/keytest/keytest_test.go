@@ -11,7 +11,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/internal/keytest"
 )
 
-// caught is a test that notes what it is told.
+// caught is a testing.TB that records failures.
 type caught struct {
 	testing.TB
 
@@ -25,7 +25,7 @@ func (c *caught) Errorf(format string, args ...any) {
 	c.errors = append(c.errors, fmt.Sprintf(format, args...))
 }
 
-// search runs f and returns what was found.
+// search runs f and returns the recorded failures.
 func search(f func(*keytest.Search)) []string {
 	c := &caught{}
 	f(keytest.New(c))

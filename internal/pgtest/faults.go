@@ -15,11 +15,11 @@ import (
 	"time"
 )
 
-// Bouncer starts PgBouncer in front of a cluster, in transaction mode with the
-// settings of its section [pgbouncer], and returns the address of a database
-// through it. It ends with the test. Where PgBouncer is not installed, or is older
-// than atLeast (1.21 for example), the test is skipped; it fails if
-// CI=true is in the environment and PgBouncer is not installed.
+// Bouncer starts PgBouncer in front of a cluster, in transaction mode with
+// settings for its section [pgbouncer]. It returns the address of a database
+// through PgBouncer, which ends with the test. The test is skipped if PgBouncer
+// is not installed or older than atLeast, for example 1.21. If it is not
+// installed and CI=true is set, the test fails.
 func (c *Cluster) Bouncer(tb testing.TB, url string, atLeast float64, settings ...string) string {
 	tb.Helper()
 	program := installed(tb, "pgbouncer", "/usr/sbin/pgbouncer")
@@ -31,7 +31,7 @@ func (c *Cluster) Bouncer(tb testing.TB, url string, atLeast float64, settings .
 	if is < atLeast {
 		tb.Skipf("pgtest: PgBouncer is %v, and the test needs %v", is, atLeast)
 	}
-	if is < 1.21 { // it refuses what it does not know
+	if is < 1.21 { // rejects unknown settings
 		settings = slices.DeleteFunc(slices.Clone(settings), func(s string) bool { return strings.HasPrefix(s, "max_prepared_statements") })
 	}
 	port, err := freePort()
@@ -68,14 +68,14 @@ func (c *Cluster) Bouncer(tb testing.TB, url string, atLeast float64, settings .
 	}
 }
 
-// SetClock restarts the server with a clock that is that much ahead of the
-// machine's, or behind it. It skips and fails as Bouncer does where libfaketime is
-// not installed.
+// SetClock restarts the server with a clock ahead of the machine's, or behind
+// it if ahead is negative. If libfaketime is not installed, the test is
+// skipped, or fails if CI=true is set.
 func (c *Cluster) SetClock(tb testing.TB, ahead time.Duration) {
 	tb.Helper()
-	libraries, _ := filepath.Glob("/usr/lib/*/faketime/libfaketime.so.1") // a valid pattern
+	libraries, _ := filepath.Glob("/usr/lib/*/faketime/libfaketime.so.1") // the pattern is valid
 	if len(libraries) == 0 {
-		give(tb, fmt.Errorf("%w: libfaketime is not either", ErrNotInstalled), os.Getenv("CI"))
+		give(tb, fmt.Errorf("%w: libfaketime", ErrNotInstalled), os.Getenv("CI"))
 	}
 	if err := c.Stop(tb.Context()); err != nil {
 		tb.Fatal(err)
@@ -122,7 +122,7 @@ func (c *Cluster) Replica(tb testing.TB) *Cluster {
 	return r
 }
 
-// installed returns the first of some programs that is there.
+// installed returns the path of the first installed program.
 func installed(tb testing.TB, names ...string) string {
 	tb.Helper()
 	for _, name := range names {
@@ -130,6 +130,6 @@ func installed(tb testing.TB, names ...string) string {
 			return path
 		}
 	}
-	give(tb, fmt.Errorf("%w: %s is not either", ErrNotInstalled, names[0]), os.Getenv("CI"))
+	give(tb, fmt.Errorf("%w: %s", ErrNotInstalled, names[0]), os.Getenv("CI"))
 	return ""
 }

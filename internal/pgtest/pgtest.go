@@ -1,6 +1,5 @@
-// Package pgtest runs a private PostgreSQL from the binaries that the machine
-// has installed: for tests, and for programs that need a database to show or to
-// break something.
+// Package pgtest runs a private PostgreSQL server with the binaries installed
+// on the machine. It is for tests and demonstrations.
 package pgtest
 
 import (
@@ -25,13 +24,13 @@ import (
 	"time"
 )
 
-// ErrNotInstalled matches the error of Start where PostgreSQL's server is not
-// found, or cannot be run by this package: only Unix can. The latter matches
-// errors.ErrUnsupported too.
-var ErrNotInstalled = errors.New("pgtest: PostgreSQL is not installed")
+// ErrNotInstalled matches the error of Start if PostgreSQL's server is not
+// found. On systems other than Unix the error also matches
+// errors.ErrUnsupported.
+var ErrNotInstalled = errors.New("pgtest: not installed")
 
 const (
-	startTimeout = time.Minute      // beside the context's: for initdb and for each start
+	startTimeout = time.Minute      // for initdb and for each start, besides the context
 	closeTimeout = 10 * time.Second // then the server is killed
 	portTries    = 20
 	portPause    = 100 * time.Millisecond // before the same port is tried again
@@ -39,8 +38,8 @@ const (
 	logLines     = 15 // of the log in an error
 )
 
-// places are where systems put the server's programs, as patterns of
-// filepath.Glob. Whatever has the highest version in its path wins.
+// places are the folders in which systems install the server's programs, as
+// patterns for filepath.Glob. The highest version in a path wins.
 var places = []string{
 	"/usr/lib/postgresql/*/bin", // Debian
 	"/usr/pgsql-*/bin",          // PostgreSQL's own packages for Red Hat
@@ -53,15 +52,15 @@ var places = []string{
 	"/usr/local/bin",
 }
 
-// Cluster is one PostgreSQL server with its data. It is safe for concurrent use.
+// Cluster is one PostgreSQL server with its data. It is safe for concurrent
+// use.
 //
-// It listens on 127.0.0.1 alone, on a port that stays the same for its life,
-// has no socket file, and lets in every user of the machine without a password.
-// What it has committed survives Crash: fsync is on. Locale C, UTF-8, at most
-// 400 connections.
+// The server listens only on 127.0.0.1, on a port that never changes, without a
+// socket file. Every local user may connect without a password. Committed data
+// survives Crash: fsync is on. Locale C, UTF-8, at most 400 connections.
 //
-// Where the process ends without Close, even if it is killed, the server is
-// stopped and its folder removed soon after. Ctrl-C does not reach the server.
+// If the process ends without Close, or is killed, the server is stopped and
+// its folder removed soon after. Ctrl-C does not reach the server.
 type Cluster struct {
 	bin, dir  string
 	as        *account
@@ -70,7 +69,7 @@ type Cluster struct {
 	databases atomic.Int64
 
 	mu     sync.Mutex
-	env    []string // beside what the server has anyway
+	env    []string // in addition to the server's own
 	server *server  // nil when stopped
 	closed bool
 }
@@ -79,16 +78,18 @@ type Cluster struct {
 type server struct {
 	cmd   *exec.Cmd
 	ended chan struct{}
-	err   error // how it ended, once it has
+	err   error // the reason of the end, once ended
 }
 
-// Start makes a cluster in a temporary folder and starts it, in one or two
-// seconds, most of it initdb. The context, and a minute at most, is for starting
-// alone: the cluster runs until Stop, Crash or Close. The error matches
-// ErrNotInstalled if there is no PostgreSQL in PATH or where systems put it.
-// SPARKLOOP_POSTGRES in the environment is the folder of another version's programs.
+// Start creates a cluster in a temporary folder and starts it. This takes one
+// or two seconds, mostly for initdb. The context, and a limit of one minute,
+// applies only to the start: the cluster runs until Stop, Crash or Close. The
+// error matches ErrNotInstalled if PostgreSQL is neither in PATH nor in the
+// usual folders. The environment variable SPARKLOOP_POSTGRES selects another
+// folder of programs.
 //
-// For root, who may not run PostgreSQL, it runs as the user postgres or nobody.
+// As root, the server runs as the user postgres or nobody, because PostgreSQL
+// refuses to run as root.
 func Start(ctx context.Context) (*Cluster, error) {
 	as, err := serverAccount()
 	if err != nil {
@@ -109,8 +110,8 @@ func Start(ctx context.Context) (*Cluster, error) {
 	return c, nil
 }
 
-// New starts a cluster that is closed when the test ends. Where PostgreSQL is
-// not installed, the test is skipped; it fails if CI=true is in the environment.
+// New starts a cluster and closes it when the test ends. If PostgreSQL is not
+// installed, the test is skipped, or fails if CI=true is set.
 func New(tb testing.TB) *Cluster {
 	tb.Helper()
 	c, err := Start(tb.Context())
@@ -126,9 +127,9 @@ func New(tb testing.TB) *Cluster {
 	return c
 }
 
-// Shared is the one cluster of a test binary, started by the first test that
-// asks and there until the process ends: nobody may Crash, Stop or Close it.
-// It skips and fails as New does.
+// Shared returns the one cluster of a test binary. The first call starts it,
+// and it runs until the process ends: never call Crash, Stop or Close on it. It
+// skips and fails as New does.
 func Shared(tb testing.TB) *Cluster {
 	tb.Helper()
 	c, err := shared()
@@ -141,7 +142,7 @@ func Shared(tb testing.TB) *Cluster {
 
 var shared = sync.OnceValues(func() (*Cluster, error) { return Start(context.Background()) })
 
-// give ends a test that has no cluster.
+// give skips or fails a test without a cluster.
 func give(tb testing.TB, err error, ci string) {
 	tb.Helper()
 	if errors.Is(err, ErrNotInstalled) && (ci != "true" || errors.Is(err, errors.ErrUnsupported)) {
@@ -151,15 +152,16 @@ func give(tb testing.TB, err error, ci string) {
 	tb.Fatal(err)
 }
 
-// URL is that of the database postgres, as superuser. It stays the same.
+// URL returns the address of the database postgres, as superuser. It never
+// changes.
 func (c *Cluster) URL() string { return c.url("postgres") }
 
 func (c *Cluster) url(database string) string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", c.port, database)
 }
 
-// CreateDatabase makes an empty database under a new name and returns its URL,
-// as superuser. Each call makes another one.
+// CreateDatabase creates an empty database with a new name and returns its
+// address, as superuser.
 func (c *Cluster) CreateDatabase(ctx context.Context) (url string, err error) {
 	name := fmt.Sprintf("pgtest_%d", c.databases.Add(1))
 	if err := c.run(ctx, "createdb", "--maintenance-db="+c.URL(), name); err != nil {
@@ -168,7 +170,7 @@ func (c *Cluster) CreateDatabase(ctx context.Context) (url string, err error) {
 	return c.url(name), nil
 }
 
-// Database is CreateDatabase for a test, which fails if there is an error.
+// Database calls CreateDatabase and fails the test on an error.
 func (c *Cluster) Database(tb testing.TB) (url string) {
 	tb.Helper()
 	url, err := c.CreateDatabase(tb.Context())
@@ -178,15 +180,15 @@ func (c *Cluster) Database(tb testing.TB) (url string) {
 	return url
 }
 
-// Crash ends the server at once, as pg_ctl stop -m immediate does: connections
-// break, nothing is written any more, and StartAgain recovers. It returns when
-// the server has ended. It is an error if the server does not run.
+// Crash ends the server at once, like pg_ctl stop -m immediate: connections
+// break, no more data is written, and StartAgain recovers. It returns when the
+// server has ended. It returns an error if the server is not running.
 func (c *Cluster) Crash(ctx context.Context) error { return c.end(ctx, immediate) }
 
-// Stop ends the server in good order, as pg_ctl stop -m fast does: transactions
-// are rolled back and connections closed. It returns when the server has ended;
-// if the context ends before, the server still stops, and Stop may be called
-// again. It is an error if the server does not run.
+// Stop ends the server in order, like pg_ctl stop -m fast: transactions are
+// rolled back and connections closed. It returns when the server has ended. If
+// the context ends first, the server still stops, and you may call Stop again.
+// It returns an error if the server is not running.
 func (c *Cluster) Stop(ctx context.Context) error { return c.end(ctx, fast) }
 
 func (c *Cluster) end(ctx context.Context, how os.Signal) error {
@@ -194,7 +196,7 @@ func (c *Cluster) end(ctx context.Context, how os.Signal) error {
 	defer c.mu.Unlock()
 	s := c.server
 	if s == nil {
-		return errors.New("pgtest: postgres does not run")
+		return errors.New("pgtest: the server is not running")
 	}
 	if err := s.cmd.Process.Signal(how); err != nil {
 		if !errors.Is(err, os.ErrProcessDone) {
@@ -213,9 +215,9 @@ func (c *Cluster) end(ctx context.Context, how os.Signal) error {
 	}
 }
 
-// StartAgain starts the server after Crash or Stop, with the same data and the
-// same URL. It returns when the server takes connections. It is an error if the
-// server runs, also if it has ended by itself and nobody has called Stop.
+// StartAgain starts the server after Crash or Stop, with the same data and URL.
+// It returns when the server accepts connections. It returns an error unless
+// Crash or Stop was called before, even if the server ended on its own.
 func (c *Cluster) StartAgain(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -223,13 +225,13 @@ func (c *Cluster) StartAgain(ctx context.Context) error {
 	case c.closed:
 		return errors.New("pgtest: the cluster is closed")
 	case c.server != nil:
-		return errors.New("pgtest: postgres runs already")
+		return errors.New("pgtest: the server is already running")
 	}
 	return c.start(ctx, func() error { return nil })
 }
 
-// Close ends the server if it runs and removes the cluster's folder. It is safe
-// to repeat: later calls do nothing.
+// Close ends the server if it is running, and removes the cluster's folder.
+// Later calls do nothing.
 func (c *Cluster) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -251,7 +253,7 @@ func (c *Cluster) Close() error {
 	return nil
 }
 
-// kill ends the server one way or the other.
+// kill ends the server in any state.
 func (s *server) kill() {
 	s.cmd.Process.Signal(immediate) //nolint:errcheck // it may have ended
 	select {
@@ -262,7 +264,7 @@ func (s *server) kill() {
 	}
 }
 
-// make fills the folder and starts the server for the first time.
+// make creates the folder and starts the server for the first time.
 func (c *Cluster) make(ctx context.Context) error {
 	if err := c.as.own(c.dir); err != nil {
 		return fmt.Errorf("pgtest: %w", err)
@@ -284,8 +286,8 @@ func (c *Cluster) make(ctx context.Context) error {
 func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
 func (c *Cluster) log() string  { return filepath.Join(c.dir, "log") }
 
-// start starts the server, and tries again while somebody else has its port.
-// It calls before ahead of each try, which may choose another port.
+// start starts the server, and retries while another process has its port. It
+// calls before ahead of each try; before may choose another port.
 func (c *Cluster) start(ctx context.Context, before func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -310,7 +312,7 @@ func (c *Cluster) start(ctx context.Context, before func() error) error {
 }
 
 // launch runs the server as a child of this process, without a shell or pg_ctl
-// in between, and waits until it takes connections.
+// in between. It returns when the server accepts connections.
 func (c *Cluster) launch(ctx context.Context) (*server, error) {
 	log, err := os.Create(c.log())
 	if err != nil {
@@ -345,7 +347,7 @@ func (c *Cluster) launch(ctx context.Context) (*server, error) {
 	return s, nil
 }
 
-// ready reads what pg_ctl reads too. Unlike a connection it cannot meet another
+// ready reads postmaster.pid, as pg_ctl does. A connection could reach another
 // server on the same port.
 func (c *Cluster) ready(pid int) bool {
 	text, err := os.ReadFile(filepath.Join(c.data(), "postmaster.pid"))
@@ -356,16 +358,16 @@ func (c *Cluster) ready(pid int) bool {
 	return len(lines) > 7 && lines[0] == strconv.Itoa(pid) && strings.TrimSpace(lines[7]) == "ready"
 }
 
-// failed is an error with the end of the server's log.
+// failed returns an error with the end of the server's log.
 func (c *Cluster) failed(what string, err error) error {
 	if err == nil {
-		err = errors.New("without an error")
+		err = errors.New("no error")
 	}
-	log, _ := os.ReadFile(c.log()) // nothing to add if there is none
+	log, _ := os.ReadFile(c.log()) // may not exist
 	return fmt.Errorf("pgtest: %s: %w%s", what, err, tail(log))
 }
 
-// tail is the last lines of a log, each after a line break.
+// tail returns the last lines of a log, each after a line break.
 func tail(log []byte) string {
 	lines := strings.Split(string(bytes.TrimSpace(log)), "\n")
 	if lines[0] == "" {
@@ -385,7 +387,7 @@ func (c *Cluster) output(ctx context.Context, program string, args ...string) (s
 	defer cancel()
 	out, err := c.command(ctx, program, args...).CombinedOutput()
 	if ctx.Err() != nil {
-		err = ctx.Err() // not that it was killed
+		err = ctx.Err() // instead of "killed"
 	}
 	if err != nil {
 		return "", fmt.Errorf("pgtest: %s: %w%s", program, err, tail(out))
@@ -393,28 +395,28 @@ func (c *Cluster) output(ctx context.Context, program string, args ...string) (s
 	return string(out), nil
 }
 
-// command is a program of PostgreSQL's, as the server's user and out of reach of
-// the terminal. Variables such as PGHOST and PGOPTIONS are kept from it. Some
-// systems have the clients, such as createdb, elsewhere, in PATH.
+// command returns a command for one of PostgreSQL's programs. It runs as the
+// server's user, apart from the terminal, without variables such as PGHOST and
+// PGOPTIONS. On some systems clients such as createdb are elsewhere, in PATH.
 func (c *Cluster) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	path := filepath.Join(c.bin, program)
 	if _, err := os.Stat(path); err != nil {
 		path = program
 	}
 	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // the installed PostgreSQL, with our own arguments
-	cmd.Dir = c.dir                                // ours may be closed to the server's user
+	cmd.Dir = c.dir                                // the server's user may not read ours
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "PG") })
 	cmd.Env = append(cmd.Env, "LC_ALL=C", "HOME="+c.dir)
-	cmd.WaitDelay = time.Second // initdb's own children keep its output open
+	cmd.WaitDelay = time.Second // initdb's children keep its output open
 	c.as.detach(cmd)
 	return cmd
 }
 
-// guard is a shell that ends the server and removes the folder when this process
-// is gone without having said so: nobody else holds the other end of its pipe.
-// Unlike Linux's Pdeathsig it works on every Unix, does not depend on a thread,
-// and cleans up. A negative number in postmaster.pid is no postmaster's; the
-// file is gone when the server has ended.
+// guard is a shell that ends the server and removes the folder if this process
+// ends without dismiss: the shell then reads the end of its pipe. Unlike
+// Linux's Pdeathsig it works on every Unix, does not depend on a thread, and
+// cleans up. A negative number in postmaster.pid is not a postmaster's. The
+// file is removed once the server has ended.
 type guard struct {
 	cmd  *exec.Cmd
 	pipe io.WriteCloser
@@ -453,17 +455,17 @@ func (c *Cluster) watch(ctx context.Context) (*guard, error) {
 	return &guard{cmd, pipe}, nil
 }
 
-// dismiss ends the guard and has it do nothing. If it was killed, there is
-// nothing to do either.
+// dismiss ends the guard without a cleanup. A guard that was killed needs
+// nothing.
 func (g *guard) dismiss() {
 	io.WriteString(g.pipe, "\n") //nolint:errcheck // see above
 	g.pipe.Close()
 	g.cmd.Wait() //nolint:errcheck // see above
 }
 
-// freePort is a port below those that systems give to outgoing connections. One
-// of these could take the port while the server is down: even a client that
-// dials it then may, by meeting itself.
+// freePort returns a free port below the range for outgoing connections. A port
+// in that range could be taken while the server is down, even by a client that
+// dials it and connects to itself.
 func freePort() (int, error) {
 	var err error
 	for range portTries {
@@ -477,7 +479,7 @@ func freePort() (int, error) {
 	return 0, fmt.Errorf("pgtest: no free port: %w", err)
 }
 
-// programs returns the folder that is asked for, or else what find finds.
+// programs returns the given folder, or the result of find if it is "".
 func programs(folder string) (string, error) {
 	switch {
 	case folder == "":
@@ -490,8 +492,8 @@ func programs(folder string) (string, error) {
 
 var version = regexp.MustCompile(`\d+(\.\d+)?`)
 
-// find returns the folder of the server's programs: the first one in path, a
-// list such as $PATH, or else the one of the highest version among patterns.
+// find returns the folder of the server's programs. It is the first one in
+// path, a list such as $PATH, or else the highest version among patterns.
 func find(path string, patterns []string) (string, error) {
 	for _, dir := range filepath.SplitList(path) {
 		if filepath.IsAbs(dir) && holdsServer(dir) {
@@ -500,9 +502,9 @@ func find(path string, patterns []string) (string, error) {
 	}
 	best, found := "", -1.0
 	for _, pattern := range patterns {
-		dirs, _ := filepath.Glob(pattern) // our patterns are valid
+		dirs, _ := filepath.Glob(pattern) // the patterns are valid
 		for _, dir := range dirs {
-			// The last number: the folder above may have one too.
+			// The last number counts: a parent folder may have one too.
 			numbers := version.FindAllString(dir, -1)
 			number := 0.0
 			if len(numbers) > 0 {
@@ -514,12 +516,12 @@ func find(path string, patterns []string) (string, error) {
 		}
 	}
 	if best == "" {
-		return "", fmt.Errorf("%w: no initdb and postgres in PATH, nor in the usual folders such as /usr/lib/postgresql/*/bin", ErrNotInstalled)
+		return "", fmt.Errorf("%w: PostgreSQL: no initdb and postgres in PATH, nor in folders such as /usr/lib/postgresql/*/bin", ErrNotInstalled)
 	}
 	return best, nil
 }
 
-// holdsServer says that a folder has what a cluster is made with.
+// holdsServer reports whether a folder has the programs to create a cluster.
 func holdsServer(dir string) bool {
 	for _, program := range []string{"initdb", "postgres"} {
 		info, err := os.Stat(filepath.Join(dir, program)) //nolint:gosec // a folder of the user's PATH

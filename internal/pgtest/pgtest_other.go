@@ -10,14 +10,14 @@ import (
 	"runtime"
 )
 
-// What a postmaster takes for the modes of pg_ctl stop does not exist here.
+// The signals of pg_ctl's stop modes do not exist on this system.
 var immediate, fast = os.Kill, os.Interrupt
 
-// account is whom the server runs as.
+// account is the user that runs the server.
 type account struct{}
 
 func serverAccount() (*account, error) {
-	return nil, fmt.Errorf("%w: pgtest does not run it on %s: %w", ErrNotInstalled, runtime.GOOS, errors.ErrUnsupported)
+	return nil, fmt.Errorf("%w: PostgreSQL on %s: %w", ErrNotInstalled, runtime.GOOS, errors.ErrUnsupported)
 }
 
 func (*account) own(dir string) error { return nil }

@@ -59,12 +59,12 @@ func TestCluster(t *testing.T) {
 	psql(t, c, one, "CREATE TABLE held (value text); INSERT INTO held VALUES ('committed')")
 	assert.Equal(t, "0", psql(t, c, two, "SELECT count(*) FROM pg_tables WHERE tablename = 'held'"), "the databases are apart")
 
-	assert.ErrorContains(t, c.StartAgain(t.Context()), "runs already")
+	assert.ErrorContains(t, c.StartAgain(t.Context()), "already running")
 	for _, end := range []func(context.Context) error{c.Crash, c.Stop} {
 		pid := c.server.cmd.Process.Pid
 		require.NoError(t, end(t.Context()))
 		assertEnded(t, pid, c.port)
-		assert.ErrorContains(t, end(t.Context()), "does not run")
+		assert.ErrorContains(t, end(t.Context()), "not running")
 		_, err := c.CreateDatabase(t.Context())
 		assert.ErrorContains(t, err, "Connection refused")
 
@@ -81,7 +81,7 @@ func TestCluster(t *testing.T) {
 	assert.True(t, c.guard.cmd.ProcessState.Success(), "the guard has ended too")
 	assert.NoError(t, c.Close(), "safe to repeat")
 	assert.ErrorContains(t, c.StartAgain(t.Context()), "closed")
-	assert.ErrorContains(t, c.Crash(t.Context()), "does not run")
+	assert.ErrorContains(t, c.Crash(t.Context()), "not running")
 }
 
 func assertEnded(t *testing.T, pid, port int) {
@@ -224,12 +224,12 @@ func TestFind(t *testing.T) {
 	}
 	patterns := []string{filepath.Join(root, "lib", "*", "bin"), filepath.Join(root, "postgresql@*"), filepath.Join(root, "local")}
 	clients := install("clients", "psql", "createdb")
-	install("lib/17/bin", "postgres") // not all of it
+	install("lib/17/bin", "postgres") // not all programs
 	_, err = find(clients, patterns)
 	assert.ErrorIs(t, err, ErrNotInstalled)
 	assert.ErrorContains(t, err, "no initdb and postgres in PATH")
 
-	for _, dir := range []string{"local", "lib/9.6/bin", "lib/15/bin", "postgresql@16"} { // each is better than those before
+	for _, dir := range []string{"local", "lib/9.6/bin", "lib/15/bin", "postgresql@16"} { // each wins over the previous ones
 		want := install(dir, "initdb", "postgres")
 		got, err := find(clients, patterns)
 		require.NoError(t, err)
@@ -259,7 +259,7 @@ func TestAnotherVersion(t *testing.T) {
 	assert.Equal(t, dir, got)
 }
 
-// fakeTB notes how a test is ended.
+// fakeTB records how a test ends.
 type fakeTB struct {
 	testing.TB
 	skipped, failed bool

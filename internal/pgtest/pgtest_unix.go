@@ -13,10 +13,10 @@ import (
 	"syscall"
 )
 
-// What a postmaster takes for the modes of pg_ctl stop.
+// Signals of pg_ctl's stop modes.
 var immediate, fast os.Signal = syscall.SIGQUIT, syscall.SIGINT
 
-// account is whom the server runs as; nil is our own.
+// account is the user that runs the server; nil is the current user.
 type account struct{ uid, gid int }
 
 func serverAccount() (*account, error) {
@@ -43,7 +43,7 @@ func serverAccount() (*account, error) {
 	return nil, fmt.Errorf("pgtest: root may not run PostgreSQL, nor is there another user: %w", errors.Join(errs...))
 }
 
-// own gives a folder to the account.
+// own makes the account the owner of a folder.
 func (a *account) own(dir string) error {
 	if a == nil {
 		return nil
@@ -51,8 +51,8 @@ func (a *account) own(dir string) error {
 	return os.Chown(dir, a.uid, a.gid)
 }
 
-// detach has a program run as the account, in a session of its own, which
-// signals from the terminal do not reach.
+// detach makes a program run as the account, in its own session, which signals
+// from the terminal do not reach.
 func (a *account) detach(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if a != nil {
@@ -60,7 +60,7 @@ func (a *account) detach(cmd *exec.Cmd) {
 	}
 }
 
-// tempDir is os.TempDir, or /tmp if the account cannot get there.
+// tempDir returns os.TempDir, or /tmp if the account cannot access it.
 func tempDir(a *account) string {
 	dir, err := filepath.Abs(os.TempDir())
 	if err != nil {

@@ -51,8 +51,8 @@ func TestRead(t *testing.T) {
 func TestProblems(t *testing.T) {
 	t.Parallel()
 	const (
-		badOffer      = "the offer id has something else than letters, digits, _ and -"
-		badSubmission = "the submission id has something else than letters, digits, _ and -"
+		badOffer      = "the offer id has characters other than letters, digits, _ and -"
+		badSubmission = "the submission id has characters other than letters, digits, _ and -"
 	)
 	for in, want := range map[string]query.Landing{
 		"": {}, "utm_source=newsletter": {}, "my_submission=1&special_offer=2": {}, "offers=O&submission_id=S&xoffer=1": {}, "submission=S": {Submission: "S"}, "offer=O": {}, "submit=b&B=b": {},
@@ -85,7 +85,7 @@ func TestReadOfCertainOffers(t *testing.T) {
 	for in, want := range map[string]query.Landing{
 		"offer=summer&submission=S&offer=O": {Offer: "O", Submission: "S", Named: true}, "offer=O&submission=S": {Offer: "O", Submission: "S", Named: true},
 		"offer=summer&submission=S": {Submission: "S", Named: true}, "offer=summer&submission=S?offer=O": {Offer: "O", Submission: "S", Named: true},
-		"offer=summer&submission=S&offer=winter": {Submission: "S", Named: true}, "offer=a/b&submission=S&offer=summer": {Submission: "S", Named: true, Problem: "the offer id has something else than letters, digits, _ and -"},
+		"offer=summer&submission=S&offer=winter": {Submission: "S", Named: true}, "offer=a/b&submission=S&offer=summer": {Submission: "S", Named: true, Problem: "the offer id has characters other than letters, digits, _ and -"},
 	} {
 		assert.Equal(t, want, query.Read(in, only), in)
 	}

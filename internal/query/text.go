@@ -34,7 +34,7 @@ func Check(kind, id string) string {
 	case len(id) > longestID:
 		return "the " + kind + " id has " + strconv.Itoa(len(id)) + " characters, at most " + strconv.Itoa(longestID) + " are allowed"
 	}
-	return "the " + kind + " id has something else than letters, digits, _ and -"
+	return "the " + kind + " id has characters other than letters, digits, _ and -"
 }
 
 // name returns which of the names a decoded key is, or "".

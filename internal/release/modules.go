@@ -84,7 +84,7 @@ func (r *repository) released() ([]*mod, error) {
 		case state[path] == 2:
 			return nil
 		case state[path] == 1:
-			return fmt.Errorf("module %s requires itself by way of others", path)
+			return fmt.Errorf("module %s requires itself through other modules", path)
 		case unreleased(m.folder):
 			return fmt.Errorf("a released module requires %s, which is not released", path)
 		}

@@ -19,7 +19,7 @@ func checkVersion(version string) error {
 		return fmt.Errorf("%q is not a version such as v0.1.0", version)
 	}
 	if major := semver.Major(version); major != "v0" && major != "v1" {
-		return fmt.Errorf("%s: from v2 on, the paths of all modules have to end in /%s first", version, major)
+		return fmt.Errorf("%s: from v2 on, the paths of all modules must first end in /%s", version, major)
 	}
 	return nil
 }

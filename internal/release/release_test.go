@@ -107,7 +107,7 @@ func TestPrepareRefuses(t *testing.T) {
 		"0.2.0":    `"0.2.0" is not a version such as v0.1.0`,
 		"v1":       `"v1" is not a version such as v0.1.0`,
 		"v0.2.0+x": `"v0.2.0+x" is not a version such as v0.1.0`,
-		"v2.0.0":   `v2.0.0: from v2 on, the paths of all modules have to end in /v2 first`,
+		"v2.0.0":   `v2.0.0: from v2 on, the paths of all modules must first end in /v2`,
 		"v0.1.0":   `CHANGELOG.md: there is an entry for 0.1.0 already`,
 	} {
 		_, err := release(t, repo(t), "prepare", version)
@@ -171,7 +171,7 @@ func TestAReleasedModuleRequiresReleasedOnes(t *testing.T) {
 	text := read(t, path)
 	for required, want := range map[string]string{
 		"host.example/lib/examples": "a released module requires host.example/lib/examples, which is not released",
-		"host.example/lib/cmd/tool": "module host.example/lib/cmd/tool requires itself by way of others",
+		"host.example/lib/cmd/tool": "module host.example/lib/cmd/tool requires itself through other modules",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(text+"\nrequire "+required+" v0.1.0\n"), 0o600))
 		_, err := release(t, dir, "modules")

@@ -56,13 +56,13 @@ func (e *Envelope) Text() string {
 func (e *Envelope) denied() string {
 	switch {
 	case e.Error.String() != "" || e.Errors.String() != "":
-		return "a success with an error in it"
+		return "a success status with an error in the answer"
 	case bool(e.Success) || bool(e.OK):
-		return `a success that says "success": false or "ok": false`
+		return `a success status with "success": false or "ok": false`
 	case bool(e.Status):
-		return `a success with the "status" of an error`
+		return `a success status with an error's "status" in the answer`
 	case e.Message.refusal() != None:
-		return "a success with a refusal as its message"
+		return "a success status with a refusal as the message"
 	}
 	return ""
 }
@@ -122,7 +122,7 @@ func unmarshal(body []byte, into any) (problem string) {
 		return "the answer is not a JSON object"
 	}
 	if n := bytes.Count(body, []byte{','}); n > maxValues || n > maxOffers && elements(body) > maxOffers {
-		return "the answer has more values than any of the API's"
+		return "the answer has too many values"
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		if _, wrongType := errors.AsType[*json.UnmarshalTypeError](err); !wrongType {

@@ -114,10 +114,10 @@ func TestPages(t *testing.T) {
 		`the answer is empty`:                                            answer(200, ""),
 		`the answer is not valid JSON`:                                   answer(200, `{"a":`),
 		`the answer is not a JSON object, answered by an HTML page "Hi"`: answer(200, "<title>Hi</title>"),
-		`a success with an error in it`:                                  answer(200, `{"error":1}`),
-		`a success with a refusal as its message`:                        answer(200, `{"message":"OFFER not found"}`),
-		`a success with the "status" of an error`:                        answer(200, `{"status":400}`),
-		`a success that says "success": false or "ok": false`:            answer(200, `{"ok":false}`),
+		`a success status with an error in the answer`:                                  answer(200, `{"error":1}`),
+		`a success status with a refusal as the message`:                        answer(200, `{"message":"OFFER not found"}`),
+		`a success status with an error's "status" in the answer`:                        answer(200, `{"status":400}`),
+		`a success status with "success": false or "ok": false`:            answer(200, `{"ok":false}`),
 	} {
 		assert.Equal(t, want, read(a, false).Detail)
 	}
@@ -163,7 +163,7 @@ func TestASuccessThatSaysNo(t *testing.T) {
 // What is decoded is bounded by the commas in it.
 func TestTooManyValues(t *testing.T) {
 	t.Parallel()
-	const tooMany = "the answer has more values than any of the API's"
+	const tooMany = "the answer has too many values"
 	nested := func(n int) string { return `{"a":{"b":[` + strings.Repeat("0,", n) + `0]}}` }
 	list := func(n int, element string) string {
 		return `{"offers":[` + strings.Repeat(element+",", n) + element + `]}`
