@@ -26,7 +26,8 @@ func FuzzParseTracking(f *testing.F) {
 		"https://shop.example/signup?submission=submission_1&offer=offer_1", "/welcome?offer=o&submission=s#?offer=x", "?offer=o&submission=s&offer=p",
 		"?%6Ffer=o&submi%73sion=s", "?offer=o;submission=s", "?offer=%zz&submission=s", "?offer=&submission=s", "mailto:x?offer=o&submission=s", "offer=o&submission=s",
 		"?offer=" + strings.Repeat("o", 128) + "&submission=" + strings.Repeat("s", 129), "?offer=a+b&submission=s", "??offer=o&submission=s", "?offer=o&submission=s&x=%zz",
-		"?ref=1?submission=s&amp;Offer=o", "?offer=&submission=&submission=s%20&offer=o.", "?submission%3Ds%26offer%3Do", "?offer=a&offer=b&submission=s&test_mode=true",
+		"?ref=1?submission=s&amp;Offer=o", "?offer=&submission=&submission=s%20&offer=o.", "?submission%3Ds%26offer%3Do", "&offer=0&submission=aaa0", "/x%3Fsubmission%3Ds%26offer%3Do",
+		"/?submission=s&#38;offer=o", `/?submission=s\u0026offer=o#x`, "?offer=a&offer=b&submission=s&test_mode=true",
 	} {
 		f.Add(s)
 	}
@@ -37,8 +38,11 @@ func FuzzParseTracking(f *testing.F) {
 		if u, parseErr := url.Parse(raw); parseErr == nil {
 			assert.Equal(t, u.RawQuery, query)
 			landed, landedErr := sparkloop.TrackingFromRequest(&http.Request{URL: u})
-			assert.Equal(t, err == nil, landedErr == nil)
-			assert.Equal(t, got.Key(), landed.Key())
+			// A request has no fragment, and a host is not part of its path.
+			if landedErr == nil || page == raw && u.Host == "" && u.Opaque == "" {
+				assert.Equal(t, err == nil, landedErr == nil)
+				assert.Equal(t, got.Key(), landed.Key())
+			}
 		}
 		values, malformed := url.ParseQuery(query)
 		one := func(key string) (value string, contradicted bool) {
@@ -52,7 +56,7 @@ func FuzzParseTracking(f *testing.F) {
 			if strict {
 				assert.Equal(t, offer+"/"+submission, got.Key())
 			}
-			whole := query
+			whole := raw
 			for range 3 {
 				whole += "\n" + unescapedLoosely(whole[strings.LastIndex(whole, "\n")+1:])
 			}
