@@ -1,3 +1,3 @@
-// Package hostile holds tests alone: those against a broken network and hostile
-// input that need modules which the SDK's own go.mod does not have.
+// Package hostile has only tests: a broken network and hostile input. They need
+// modules that are not in the SDK's go.mod.
 package hostile

@@ -15,10 +15,9 @@ import (
 	"github.com/sparkloop-go/sparkloop/capture"
 )
 
-// FuzzLocation reads a request target as net/http's server does. Where the page
-// is then cleaned of the two parameters, the redirect leads to the same origin,
-// for net/url and for the URL parser of browsers, and the next request is not
-// redirected again.
+// FuzzLocation reads a request target as net/http's server does. The redirect
+// to the cleaned URL must stay on the origin, for net/url and for browsers' URL
+// parser. The next request must not be redirected again.
 func FuzzLocation(f *testing.F) {
 	for _, path := range []string{
 		"/welcome", "//evil.example", "///evil.example/", `/\evil.example`, `\\evil.example`, "/%2f%2fevil.example", "/%5cevil.example", "/%09/evil.example", "/.//evil.example",
@@ -45,7 +44,7 @@ func FuzzLocation(f *testing.F) {
 	f.Fuzz(func(t *testing.T, path, more string) {
 		target := path + "?offer=o&submission=s" + more
 		if strings.ContainsAny(target, " \r\n") {
-			return // it ends a request's first line
+			return // ends the request line
 		}
 		resp := open(target, "a=b")
 		if resp == nil || resp.StatusCode != http.StatusFound {
@@ -65,7 +64,7 @@ func FuzzLocation(f *testing.F) {
 			assert.Empty(t, browser.Username()+browser.Password())
 			assert.True(t, strings.HasPrefix(browser.Pathname(), "/"))
 
-			// What the browser then sends.
+			// The request that the browser then sends.
 			next := open(browser.Pathname()+browser.Search(), strings.SplitN(resp.Header.Get("Set-Cookie"), ";", 2)[0])
 			if next != nil {
 				assert.Equal(t, http.StatusNoContent, next.StatusCode, "%q leads to %q, and that to %q", target, location, next.Header.Get("Location"))

@@ -31,7 +31,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// echo answers with the key it was sent in the place of "KEY".
+// echo answers with the received key in place of "KEY".
 func echo(status int, body string) roundTrip {
 	return func(r *http.Request) (*http.Response, error) {
 		key := r.Header.Get("X-Api-Key")
@@ -43,8 +43,8 @@ func echo(status int, body string) roundTrip {
 	}
 }
 
-// proof is a submission about which SparkLoop itself answers: the address is
-// right. Before that, no refusal in other words is final.
+// proof is a submission with SparkLoop's own answer, which proves the address.
+// Before the proof, no unknown refusal is final.
 const proof = "submission_0"
 
 func proving(rt roundTrip) roundTrip {
@@ -56,17 +56,17 @@ func proving(rt roundTrip) roundTrip {
 	}
 }
 
-// scene is a queue whose server repeats the key.
+// scene is a queue whose server echoes the key.
 type scene struct {
 	s        *keytest.Search
 	c        *sparkloop.Client
 	db       *sql.DB
 	q        *sqliteoutbox.Outbox
-	tracking sparkloop.Tracking // of one of its conversions
+	tracking sparkloop.Tracking // of one of the queue's conversions
 }
 
-// exported are all functions and methods of outbox and sqliteoutbox. What they
-// return is looked at.
+// exported are all functions and methods of outbox and sqliteoutbox. Their
+// results are searched for the key.
 var exported = map[string]func(*testing.T, scene) []any{
 	"Open": func(t *testing.T, at scene) []any {
 		_, err := sqliteoutbox.Open(t.Context(), "", at.c, outbox.Options{})
@@ -149,8 +149,8 @@ var exported = map[string]func(*testing.T, scene) []any{
 	},
 }
 
-// The outbox keeps what SparkLoop says, shows it, logs it and hands it to hooks:
-// without the key, whatever that was.
+// The outbox stores, shows and logs SparkLoop's answers and passes them to
+// hooks. None contains the key.
 func TestTheOutboxShowsNoKey(t *testing.T) {
 	t.Parallel()
 	listing, err := os.ReadFile("../../.ci/api.txt")
@@ -170,7 +170,7 @@ func TestTheOutboxShowsNoKey(t *testing.T) {
 	for name, tt := range map[string]struct {
 		rt       roundTrip
 		captured time.Time
-		want     string // what becomes of the conversions
+		want     string // the conversions' state afterwards
 	}{
 		"confirmed":         {echo(200, `{"message":"welcome KEY"}`), time.Time{}, "confirmed"},
 		"confirmed already": {echo(422, `{"error":"Offer submission must be unique"}`), time.Time{}, "confirmed"},
@@ -227,7 +227,7 @@ func TestTheOutboxShowsNoKey(t *testing.T) {
 			}
 			s.Text("the file", string(stored))
 			assert.True(t, bytes.Contains(stored, []byte("submission_1")), "the file is looked at")
-			if tt.want != "paused" && name != "confirmed already" { // a known message has no key
+			if tt.want != "paused" && name != "confirmed already" { // documented messages do not contain the key
 				assert.True(t, bytes.Contains(stored, []byte("[redacted]")), "with what SparkLoop said")
 			}
 		})

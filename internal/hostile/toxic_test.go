@@ -20,8 +20,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// proxied is an address that leads to a server through toxics, each given as
-// Toxiproxy's API takes it.
+// proxied returns an address that leads to a server through toxics, each in the
+// JSON of Toxiproxy's API.
 func proxied(t *testing.T, address string, toxics ...string) string {
 	t.Helper()
 	zerolog.SetGlobalLevel(zerolog.Disabled) // the toxics write to stderr
@@ -39,7 +39,7 @@ func proxied(t *testing.T, address string, toxics ...string) string {
 	return u.String()
 }
 
-// counted counts the tries.
+// counted counts the attempts.
 type counted struct {
 	next  http.RoundTripper
 	tries *atomic.Int64
@@ -50,9 +50,9 @@ func (c counted) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.next.RoundTrip(r)
 }
 
-// A proxy between client and API holds back, cuts up and breaks what goes
-// through. With the retries each conversion is confirmed, and counted once.
-// SPARKLOOP_CHAOS=full makes it 10,000 conversions instead of 500.
+// A proxy between client and API delays, splits and breaks connections. With
+// retries each conversion is confirmed, and counted once. SPARKLOOP_CHAOS=full
+// runs 10,000 conversions instead of 500.
 func TestABrokenNetwork(t *testing.T) { //nolint:paralleltest,tparallel // the sum is for all of them
 	const workers = 32
 	conversions := 100
@@ -66,12 +66,12 @@ func TestABrokenNetwork(t *testing.T) { //nolint:paralleltest,tparallel // the s
 			5*conversions, time.Since(start).Round(time.Millisecond), tries.Load(), confirmed.Load(), already.Load())
 	})
 	for name, tt := range map[string]struct {
-		fresh  bool // a connection for each try: toxics choose among connections
+		fresh  bool // a connection per attempt: toxics are chosen per connection
 		toxics []string
 	}{
 		"latency": {true, []string{
 			`{"type":"latency","stream":"downstream","attributes":{"latency":15,"jitter":15}}`,
-			`{"type":"latency","stream":"upstream","toxicity":0.2,"attributes":{"latency":300}}`, // beyond the client's patience
+			`{"type":"latency","stream":"upstream","toxicity":0.2,"attributes":{"latency":300}}`, // longer than the client's timeout
 		}},
 		"bandwidth": {false, []string{
 			`{"type":"bandwidth","stream":"downstream","attributes":{"rate":200}}`,

@@ -16,8 +16,8 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// form is what a signup page sends. gin takes encoding.TextUnmarshaler for a
-// struct only with the parser option.
+// form is a signup form. gin needs a parser option to use
+// encoding.TextUnmarshaler for a struct.
 type form struct {
 	Email    string             `form:"email" yaml:"email"`
 	Tracking sparkloop.Tracking `form:"tracking,parser=encoding.TextUnmarshaler" yaml:"tracking"`
@@ -25,8 +25,8 @@ type form struct {
 
 var click = sparkloop.Tracking{Offer: "offer_1", Submission: "submission_1", Test: true}
 
-// TestOzzoValidation: ozzo calls Validate on a field by itself. An order without
-// a tracking is a good order.
+// TestOzzoValidation: ozzo calls Validate on each field. An order without a
+// tracking is valid.
 func TestOzzoValidation(t *testing.T) {
 	t.Parallel()
 	check := func(tr sparkloop.Tracking) error {

@@ -10,9 +10,8 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// ent calls Validate by itself on a field whose Go type has it, before it stores a
-// row. An order without a tracking is a good order, whether the field was left out
-// or set to the zero value.
+// ent calls Validate on each field whose type has it, before it stores a row.
+// An order without a tracking is valid, whether the field is omitted or zero.
 func TestEntValidatesAnOptionalTracking(t *testing.T) {
 	t.Parallel()
 	desc := field.String("tracking").GoType(sparkloop.Tracking{}).Optional().Descriptor()

@@ -16,9 +16,9 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// dialect is what the libraries have to know about a database.
+// dialect describes a database for the libraries.
 type dialect struct {
-	name        string // as sqlx and ent call it
+	name        string // the name in sqlx and ent
 	placeholder string
 	bun         schema.Dialect
 	gorm        func(*sql.DB) gorm.Dialector
@@ -29,12 +29,12 @@ type order struct {
 	Tracking string
 }
 
-// transaction is one of a library. Its methods are those that an application
-// uses with it.
+// transaction is a library's transaction, with the methods that an application
+// uses.
 type transaction struct {
 	outbox.Execer
 	insert           func(order) error
-	savepoint        func(ctx context.Context, inside func(outbox.Execer) error) error // an error from inside rolls back to it
+	savepoint        func(ctx context.Context, inside func(outbox.Execer) error) error // an error from inside rolls back to the savepoint
 	commit, rollback func() error
 }
 
@@ -86,7 +86,7 @@ var libraries = map[string]func(*testing.T, dialect, *sql.DB) transaction{
 			commit: tx.Commit, rollback: tx.Rollback,
 		}
 	},
-	// A generated *ent.Tx with the feature sql/execquery passes ExecContext on to
+	// A generated *ent.Tx with the feature sql/execquery passes ExecContext to
 	// this transaction.
 	"ent": func(t *testing.T, d dialect, db *sql.DB) transaction {
 		t.Helper()
@@ -123,7 +123,7 @@ func gormTx(t *testing.T, d dialect, db *sql.DB, prepare bool) transaction {
 	}
 }
 
-// savepointIn makes savepoints by plain SQL.
+// savepointIn runs a function within a savepoint, with plain SQL.
 func savepointIn(tx outbox.Execer) func(context.Context, func(outbox.Execer) error) error {
 	return func(ctx context.Context, inside func(outbox.Execer) error) error {
 		if _, err := tx.ExecContext(ctx, "SAVEPOINT conversion"); err != nil {

@@ -27,8 +27,8 @@ var onSQLite = dialect{
 	gorm:        func(db *sql.DB) gorm.Dialector { return &sqlite.Dialector{Conn: db} },
 }
 
-// Each database is used by one SQLite library alone: two in one process break
-// each other's locks.
+// Each database is used by only one SQLite library: two libraries in one
+// process break each other's locks.
 func TestSQLite(t *testing.T) {
 	t.Parallel()
 	for driver, settings := range map[string]string{

@@ -21,8 +21,8 @@ type engine struct {
 	enqueue func(ctx context.Context, tx outbox.Execer, t sparkloop.Tracking) error
 }
 
-// run runs the stories with each library. refuse has the database refuse to
-// store a submission.
+// run runs the stories with each library. refuse makes the database reject a
+// submission.
 func run(t *testing.T, d dialect, db *sql.DB, api *sparklooptest.Server, q engine, refuse func(submission string)) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), "CREATE TABLE orders (tracking TEXT PRIMARY KEY)")

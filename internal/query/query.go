@@ -1,6 +1,7 @@
 // Package query reads the parameters of a SparkLoop redirect from a raw URL
-// query. Mail programs, link wrappers and templates mangle landing URLs. What
-// still is one click is read; a query without the parameters costs no allocation.
+// query. It also reads landing URLs mangled by mail programs, link wrappers and
+// templates, if only one click is possible. A query without the parameters
+// costs no allocation.
 package query
 
 import (
@@ -9,7 +10,7 @@ import (
 	"strings"
 )
 
-// The parameters that SparkLoop appends to a redirect URL.
+// Parameters that SparkLoop appends to a redirect URL.
 const (
 	OfferKey      = "offer"
 	SubmissionKey = "submission"
@@ -17,13 +18,14 @@ const (
 )
 
 const (
-	// maxPairs is the number of pairs from which url.ParseQuery rejects a query.
+	// maxPairs is the number of pairs from which url.ParseQuery rejects a
+	// query.
 	maxPairs = 10000
-	// maxDepth is how often a query may be escaped as a whole.
+	// maxDepth limits how often a query may be escaped as a whole.
 	maxDepth = 2
 )
 
-// Landing is what a query says about a click.
+// Landing is the click in a query.
 type Landing struct {
 	// Offer and Submission are valid IDs. One is "" if it is missing or
 	// unreadable.
@@ -32,8 +34,8 @@ type Landing struct {
 	Test bool
 	// Named is true if both names are in the query, whatever their values.
 	Named bool
-	// Problem says why a value cannot be read, without the value. It is "" if the
-	// values are only missing or empty.
+	// Problem is the reason why a value cannot be read, without the value. It
+	// is "" if the values are only missing or empty.
 	Problem string
 }
 
@@ -43,11 +45,11 @@ type Landing struct {
 // A query in the documented form is read as url.ParseQuery does. Otherwise:
 //
 //   - Names may be in any case. A second "?", and "&" as HTML or JSON escape it,
-//     separate parameters. A query, or a rest of one, may be escaped as a whole.
+//     separate parameters. A query, or the rest of a query, may be escaped.
 //   - White space, invisible characters, brackets and quotes around an ID are
-//     trimmed, and behind it also punctuation, a slash, and "#" with all that follows.
-//   - Of several values for one name, empty and malformed ones are ignored. Two
-//     different valid ones are a problem.
+//     trimmed. After an ID, punctuation, a slash, and "#..." are trimmed too.
+//   - Empty and malformed values are ignored if the name has a valid value. Two
+//     different valid values are a problem.
 func Read(rawQuery string, offers func(string) bool) Landing {
 	if !MayRead(rawQuery) {
 		return Landing{}
@@ -73,7 +75,7 @@ func Read(rawQuery string, offers func(string) bool) Landing {
 	case len(r.submission.all) > 1:
 		l.Problem = "the URL has two different submission ids"
 	case l.Offer == "" && r.offer.problem == "", l.Submission == "" && r.submission.problem == "":
-		// One of them is missing.
+		// One ID is missing.
 	case l.Offer == "":
 		l.Problem = r.offer.problem
 	case l.Submission == "":
@@ -82,10 +84,10 @@ func Read(rawQuery string, offers func(string) bool) Landing {
 	return l
 }
 
-// MayRead reports whether a query can have a submission. It is fast, and
+// MayRead reports whether a query may have a submission. It is fast, and
 // allocates nothing for nearly every query without one.
 func MayRead(rawQuery string) bool {
-	// The rarest letter of the name finds it in any case.
+	// The name's rarest letter finds the name in any case.
 	for _, b := range [...]byte{'b', 'B'} {
 		const before = len("su")
 		for from := 0; ; {
@@ -110,11 +112,11 @@ type reader struct {
 	pairs                   int
 }
 
-// values are those of one name.
+// values are the values of one name.
 type values struct {
 	seen    bool
-	problem string   // of the first malformed one
-	all     []string // the valid ones, each once
+	problem string   // of the first malformed value
+	all     []string // valid values, without duplicates
 }
 
 // one returns the only valid value, or "".
@@ -133,7 +135,7 @@ func (v *values) malformed(problem string) {
 
 func (r *reader) allowed(offer string) bool { return r.offers == nil || r.offers(offer) }
 
-// query reads a query, or a part that was escaped in it.
+// query reads a query, or an escaped part of it.
 func (r *reader) query(raw string, depth int) {
 	raw = Ampersands(raw)
 	for raw != "" {
@@ -169,9 +171,9 @@ func (r *reader) pair(pair string, depth int) {
 	}
 }
 
-// foreign notices the two names behind an escaped "&" in a value of another
-// parameter. They are not read, as it cannot be known what escaped them. A value
-// that is a path or a URL, such as that of next=, does not count.
+// foreign detects the two names after an escaped "&" in another parameter's
+// value. They are not read, because the origin of the escape is unknown. A
+// value that is a path or a URL, such as that of next=, does not count.
 func (r *reader) foreign(raw string) {
 	text := Ampersands(unescaped(raw))
 	_, rest, found := strings.Cut(text, "&")
@@ -187,7 +189,7 @@ func (r *reader) foreign(raw string) {
 	}
 }
 
-// value adds a value, and reads what is escaped behind it.
+// value adds a value, and reads parameters that are escaped in it.
 func (r *reader) value(to *values, raw string, depth int) {
 	to.seen = true
 	text := Ampersands(unescaped(raw))
@@ -213,12 +215,12 @@ func (r *reader) value(to *values, raw string, depth int) {
 	}
 }
 
-// Without returns a query without the parameters that Read has read as offer and
-// submission. The rest is unchanged, byte for byte, but for an "&" that was
-// escaped. Read reads no click in it.
+// Without returns a query without the parameters that Read returns. The rest is
+// unchanged, byte for byte, except an escaped "&". Read finds no click in the
+// result.
 func Without(rawQuery string) string {
 	if p := Scan(rawQuery); !p.Malformed && ValidID(p.Offer) && ValidID(p.Submission) {
-		// A page's own parameter may be called Offer.
+		// A page may have a parameter of its own named Offer.
 		rest := without(rawQuery, func(pair string) bool { key, _, _ := strings.Cut(pair, "="); return ours(key) >= 0 })
 		if left := Read(rest, nil); !left.Named && left.Submission == "" {
 			return rest
@@ -227,7 +229,7 @@ func Without(rawQuery string) string {
 	return without(Ampersands(rawQuery), func(pair string) bool { return mentions(pair, 0) })
 }
 
-// without drops pairs, or those of their parts at a "?" that are to be dropped.
+// without drops the selected pairs, or the selected parts of a pair with a "?".
 func without(rawQuery string, drop func(string) bool) string {
 	var kept []string
 	for pair := range strings.SplitSeq(rawQuery, "&") {
@@ -243,7 +245,7 @@ func without(rawQuery string, drop func(string) bool) string {
 	return strings.Join(kept, "&")
 }
 
-// mentions reports whether one of the two names is in a query.
+// mentions reports whether a query has one of the two names.
 func mentions(raw string, depth int) bool {
 	for pair := range strings.FieldsFuncSeq(Ampersands(raw), func(r rune) bool { return r == '&' || r == '?' }) {
 		key, _, ok := strings.Cut(pair, "=")

@@ -13,7 +13,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/internal/query"
 )
 
-// Landing URLs as they arrive: each is one click of offer O and submission S.
+// Landing URLs as they arrive, each with one click: offer O, submission S.
 var landings = []string{
 	"submission=S&offer=O", "utm_source=x&submission=S&a=b&offer=O&c", "&&offer=O&&submission=S&&", "offer=O&submission=S&offer=O", "%6Ffer=y&%6Fffer=%4F&submission=S&offer=O",
 	"Submission=S&Offer=O", "SUBMISSION=S&oFFeR=O", "offer=&submission=&submission=S&offer=O", "offer=O&offer=&submission=S&submission=", "offer=a%2Fb&submission=S&offer=O",
@@ -23,7 +23,7 @@ var landings = []string{
 	"submission=S&offer=%254F", "x=%zz&%zz=1&offer=O&submission=S", "x;offer=a&y=;&offer=O&submission=S", "q=what?offer=X&submission=S&offer=O",
 }
 
-// What may stand around an ID, escaped or as it is.
+// Text around an ID, escaped or not.
 var (
 	around = []string{"", " ", "\n", "\r\n", "\t", "\u00a0", "\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u00ad", "(", ")", "[", "]", "{", "}", "<", ">", `"`, "'", "“", "”", "‘", "’", "«", "»", "`"}
 	behind = []string{".", ",", "/", "!", ":", ";", "…", "*", "...", "/.", "#", "#pricing", "#a=b", " #x y", ". ", ")."}

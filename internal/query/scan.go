@@ -7,17 +7,17 @@ import (
 
 // Params are the two parameters in the documented form.
 type Params struct {
-	// Offer and Submission are decoded and unchecked: text from a stranger. They
-	// are "" if missing or empty.
+	// Offer and Submission are decoded and not validated. They are "" if
+	// missing or empty.
 	Offer, Submission string
 
-	// Malformed is true if a pair under one of the two keys cannot be decoded, or
-	// if a key has two different values.
+	// Malformed is true if a pair of the two keys cannot be decoded, or if a
+	// key has two different values.
 	Malformed bool
 }
 
 // Scan reads the two parameters from a query without its question mark. Pairs
-// under other keys are ignored, malformed ones too. The values agree with
+// of other keys are ignored, also malformed ones. The values agree with
 // [net/url.ParseQuery].
 func Scan(rawQuery string) Params {
 	var p Params
@@ -29,7 +29,7 @@ func Scan(rawQuery string) Params {
 		} else {
 			pair, rest = rest[:i], rest[i+1:]
 		}
-		// Fast path: the first byte of most keys is another one.
+		// Fast path: most keys begin with another byte.
 		if pair == "" || pair[0] != OfferKey[0] && pair[0] != SubmissionKey[0] && pair[0] != '%' {
 			continue
 		}
@@ -60,10 +60,10 @@ func Scan(rawQuery string) Params {
 	return p
 }
 
-// ours returns 0 for the raw key of the offer, 1 for that of the submission and -1
-// for another one. An escaped spelling counts.
+// ours returns 0 for the raw key of the offer, 1 for that of the submission and
+// -1 for any other key. It also finds an escaped key.
 func ours(raw string) int {
-	// The shortest spelling of a key is the key, the longest escapes each byte.
+	// The shortest spelling is the key itself, the longest escapes each byte.
 	if len(raw) < len(OfferKey) || len(raw) > 3*len(SubmissionKey) {
 		return -1
 	}

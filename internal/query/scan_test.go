@@ -47,9 +47,9 @@ func TestScan(t *testing.T) {
 	}
 }
 
-// FuzzScan holds Scan against net/url: where the query is well-formed and
-// neither key has two different values, the values are the same; what net/url
-// drops under the two keys is reported as malformed.
+// FuzzScan compares Scan with net/url. If the query is well-formed and neither
+// key has two different values, the values are equal. Scan reports as malformed
+// what net/url drops under the two keys.
 func FuzzScan(f *testing.F) {
 	for _, s := range []string{
 		"submission=s&offer=o", "offer=a&offer=b", "offer=%zz", "%6fffer=x", "offer=a;b", "a;b=c&offer=o",
@@ -78,8 +78,8 @@ func FuzzScan(f *testing.F) {
 	})
 }
 
-// suspicious says whether a pair under one of the keys was dropped by net/url
-// or contradicts another one.
+// suspicious reports whether net/url drops a pair of the keys, or a key has two
+// values.
 func suspicious(in string, values url.Values) bool {
 	for _, key := range []string{query.OfferKey, query.SubmissionKey} {
 		count := 0

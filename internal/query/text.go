@@ -7,10 +7,10 @@ import (
 	"unicode"
 )
 
-// longestID is the length of an ID.
+// longestID is the maximum length of an ID.
 const longestID = 128
 
-// ValidID reports whether a text can be an ID: 1 to 128 letters, digits,
+// ValidID reports whether a text is a valid ID: 1 to 128 letters, digits,
 // underscores and hyphens.
 func ValidID(s string) bool {
 	if s == "" || len(s) > longestID {
@@ -24,7 +24,8 @@ func ValidID(s string) bool {
 	return true
 }
 
-// Check returns what is wrong with an ID, without the ID, or "". kind names it.
+// Check returns the problem with an ID, or "". The text names the kind, and
+// does not contain the ID.
 func Check(kind, id string) string {
 	switch {
 	case ValidID(id):
@@ -37,7 +38,7 @@ func Check(kind, id string) string {
 	return "the " + kind + " id has characters other than letters, digits, _ and -"
 }
 
-// name returns which of the names a decoded key is, or "".
+// name returns the parameter that a decoded key names, or "".
 func name(key string) string {
 	for {
 		key = strings.TrimFunc(key, around)
@@ -62,8 +63,8 @@ func cutPrefixFold(s, prefix string) (rest string, found bool) {
 	return s[len(prefix):], true
 }
 
-// trimmed returns a text without what mail programs and people put around an ID. A
-// path that leads upwards is no decoration.
+// trimmed removes what mail programs and people put around an ID. A path that
+// leads upwards is not removed.
 func trimmed(s string) string {
 	s, _, _ = strings.Cut(s, "#")
 	id := strings.TrimRightFunc(s, behind)
@@ -73,7 +74,7 @@ func trimmed(s string) string {
 	return strings.TrimLeftFunc(id, around)
 }
 
-// around reports what may stand on both sides of an ID. Cf are the invisible
+// around reports whether a character may surround an ID. Cf are the invisible
 // characters: zero width, soft hyphen, byte order mark.
 func around(r rune) bool {
 	return unicode.IsSpace(r) || unicode.In(r, unicode.Cf, unicode.Ps, unicode.Pe, unicode.Pi, unicode.Pf) || strings.ContainsRune("\"'`<>", r)

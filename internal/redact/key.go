@@ -1,4 +1,4 @@
-// Package redact keeps the API key out of every text that a program can show,
+// Package redact removes the API key from every text that a program may show,
 // and makes a server's text fit for a log line.
 package redact
 
@@ -13,13 +13,13 @@ import (
 const (
 	redacted = "[redacted]"
 
-	// shortest is the length from which a key is redacted. A shorter one is part
-	// of many words and protects nothing.
+	// shortest is the shortest key that is redacted. A shorter key is part of
+	// many words and protects nothing.
 	shortest = 4
 )
 
-// escapes are the ways in which Go, PHP, Ruby and Python escape in JSON and in
-// HTML. Package html is not used: it adds a table of 70 KB to every program.
+// escapes are the escapes of Go, PHP, Ruby and Python in JSON and HTML. Package
+// html is not used, because it adds a table of 70 KB to every program.
 var escapes = []*strings.Replacer{
 	strings.NewReplacer(`\`, `\\`, `"`, `\"`),
 	strings.NewReplacer(`\`, `\\`, `"`, `\"`, "/", `\/`),
@@ -30,20 +30,20 @@ var escapes = []*strings.Replacer{
 	strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&#x27;"),
 }
 
-// Key holds an API key where fmt cannot print it: in its closures alone.
+// Key holds an API key in closures, where fmt cannot print it.
 type Key struct {
-	// Set puts the key on one request.
+	// Set sets the key on a request's header.
 	Set func(http.Header)
 
-	// Redact replaces the key in a text that a server sent, also where it is
-	// escaped as in JSON, HTML or a URL.
+	// Redact replaces the key in a server's text, also if the key is escaped as
+	// in JSON, HTML or a URL.
 	Redact func(string) string
 
-	// Mark returns a short text that differs between two keys, for the same salt.
+	// Mark returns a short text that depends on the key and the salt.
 	Mark func(salt string) string
 
-	// RedactHeader returns a copy without the key: replaced in a value; a
-	// name that holds it goes, whatever its case.
+	// RedactHeader returns a copy without the key. The key is replaced in
+	// values; a name that contains the key is removed, in any case.
 	RedactHeader func(http.Header) http.Header
 }
 
@@ -56,7 +56,7 @@ func NewKey(key string) Key {
 	for _, inURL := range []string{url.QueryEscape(key), url.PathEscape(key)} {
 		forms = append(forms, inURL, lowerHex(inURL))
 	}
-	// The longest first: it may begin with a shorter one. Most keys have but one.
+	// Longest first, because a form may begin with a shorter one.
 	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	var pairs []string
 	for _, form := range slices.Compact(forms) {
@@ -64,7 +64,7 @@ func NewKey(key string) Key {
 	}
 	replacer := strings.NewReplacer(pairs...)
 	redact := func(s string) string {
-		// No form is shorter than the key, and most texts are.
+		// Fast path: most texts are shorter than the key.
 		if len(key) < shortest || len(s) < len(key) {
 			return s
 		}
@@ -90,7 +90,7 @@ func NewKey(key string) Key {
 	}
 }
 
-// lowerHex writes the digits of a URL's escapes in lower case.
+// lowerHex writes the hex digits of a URL's escapes in lower case.
 func lowerHex(escaped string) string {
 	parts := strings.Split(escaped, "%")
 	for i, part := range parts[1:] {

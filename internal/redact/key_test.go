@@ -42,7 +42,7 @@ func TestAShortKeyGarblesNothing(t *testing.T) {
 	assert.Equal(t, http.Header{"Link": {"k"}}, key.RedactHeader(http.Header{"Link": {"k"}}))
 }
 
-// The longest form is found first, the shortest key has four characters.
+// The longest form is replaced first. The shortest key has four characters.
 func TestTheEndsOfAKey(t *testing.T) {
 	t.Parallel()
 	key := redact.NewKey(`abcd\`)

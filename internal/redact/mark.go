@@ -6,12 +6,12 @@ import (
 	"encoding/hex"
 )
 
-// markSize is the length of a mark in bytes. Two keys differ in it, all but once in
-// 65,536 times, and nobody can try keys by it: as many fit.
+// markSize is the length of a mark in bytes. Two keys share a mark once in
+// 65,536 times. Too many keys have the same mark to guess the key from it.
 const markSize = 2
 
-// Mark returns a mark of the key of a *sparkloop.Client, or "" if it has none.
-// The root package sets it, so that it is not a method that every user sees.
+// Mark returns a mark of the key of a *sparkloop.Client, or "" for another
+// value. The root package sets it, because a method would be public.
 var Mark = func(client any, salt string) string { return "" }
 
 func mark(key, salt string) string {

@@ -8,12 +8,13 @@ import (
 )
 
 const (
-	// MaxMessage is the length of a message, in bytes.
+	// MaxMessage is the maximum length of a message, in bytes.
 	MaxMessage = 512
-	// MaxExcerpt is the length of the part of a body that an error keeps.
+	// MaxExcerpt is how much of a body an error keeps, in bytes.
 	MaxExcerpt = 64 << 10
 
-	// longestKey is the longest form of a key: 1 KiB, escaped to six times that.
+	// longestKey is the longest form of a key: 1 KiB, escaped to six times the
+	// length.
 	longestKey = 8 << 10
 )
 
@@ -23,12 +24,12 @@ func (k Key) Excerpt(body []byte) []byte {
 	return []byte(k.cut(string(body[:min(len(body), MaxExcerpt+longestKey+1)]), MaxExcerpt))
 }
 
-// Clean returns the beginning of a server's text without the key, printable and
-// in one line, at most MaxMessage bytes.
+// Clean returns the beginning of a server's text without the key, printable, in
+// one line, at most MaxMessage bytes.
 func (k Key) Clean(s string) string { return Printable(k.cut(s, MaxMessage+longestKey)) }
 
-// cut redacts the beginning of a text. Where the text is longer, the end of the
-// excerpt is dropped too: it may be a part of the key.
+// cut redacts the beginning of a text. If the text is longer, the end of the
+// excerpt is dropped: it may be a part of the key.
 func (k Key) cut(s string, most int) string {
 	whole := len(s) <= most+longestKey
 	s = k.Redact(s[:min(len(s), most+longestKey)])
@@ -38,7 +39,7 @@ func (k Key) cut(s string, most int) string {
 	return s[:min(len(s), most)]
 }
 
-// Err returns err, unless its text contains the key: then an error with the
+// Err returns err. If its text contains the key, Err returns an error with the
 // redacted text that matches the same errors.
 func (k Key) Err(err error) error {
 	if err == nil {
@@ -51,8 +52,8 @@ func (k Key) Err(err error) error {
 	return &redactedError{text, func(target error) bool { return errors.Is(err, target) }}
 }
 
-// redactedError has the original error in a closure, where it can be matched
-// but not printed.
+// redactedError keeps the original error in a closure: errors.Is can match it,
+// and fmt cannot print it.
 type redactedError struct {
 	text string
 	is   func(target error) bool
@@ -61,7 +62,7 @@ type redactedError struct {
 func (e *redactedError) Error() string        { return e.text }
 func (e *redactedError) Is(target error) bool { return e.is(target) }
 
-// Printable replaces control characters and line breaks by spaces and returns
+// Printable replaces control characters and line breaks by spaces, and returns
 // at most MaxMessage bytes.
 func Printable(s string) string {
 	s = strings.Map(func(r rune) rune {

@@ -27,7 +27,7 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
-// However long the text is, no part of a key is left at the place of the cut.
+// For texts of any length, no part of the key is left at the cut.
 func TestACutTextHasNoPartOfTheKey(t *testing.T) {
 	t.Parallel()
 	const secret = "sEcret-key-0123456789"
@@ -54,7 +54,7 @@ func TestACutTextHasNoPartOfTheKey(t *testing.T) {
 	assert.Equal(t, "[redacted] x", string(key.Excerpt([]byte(secret+" x"))))
 }
 
-// A long key repeated shrinks so much that the place of the cut shows.
+// A long repeated key shrinks so much that the cut becomes visible.
 func TestNoPartOfALongKeyIsLeft(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("K3y-", 255)

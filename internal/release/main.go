@@ -1,15 +1,15 @@
-// Command release does the steps of a release that need to read the modules of
-// this repository. The scripts .ci/release and .ci/release-check call it.
+// Command release does the steps of a release that read this repository's
+// modules. The scripts .ci/release and .ci/release-check call it.
 //
 //	release modules            list the released modules, dependencies first
 //	release prepare VERSION [TAG...]
-//	                           set the version, which is above those of the tags, in
-//	                           all modules and the changelog
-//	release detach             remove replace from the modules to be installed
+//	                           set VERSION in all modules and the changelog;
+//	                           it must be above the versions of the tags
+//	release detach             remove replace from the modules with a command
 //	release proxy VERSION DIR  write the released modules as a module proxy
 //
-// Each works on the folder given by -C, which is the current one by default. None
-// uses git or the network.
+// The flag -C sets the repository's folder. Default: the current folder. The
+// command uses neither git nor the network.
 package main
 
 import (

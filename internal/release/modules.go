@@ -11,27 +11,27 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// repository are the modules in a folder, by path.
+// repository holds the modules in a folder, by path.
 type repository struct {
 	root    string
 	modules map[string]*mod
 }
 
 type mod struct {
-	folder string // relative to the root, "." for the first
+	folder string // relative to the root, "." for the root module
 	file   *modfile.File
 }
 
 func (m *mod) path() string { return m.file.Module.Mod.Path }
 
-// unreleased are the folders whose modules are for the clone alone.
+// unreleased reports whether a folder's modules are not released.
 func unreleased(folder string) bool {
 	first, _, _ := strings.Cut(folder, "/")
 	return slices.Contains([]string{"internal", "examples", "benchmarks"}, first)
 }
 
-// load reads all go.mod files in a folder, as go does: not in those whose names
-// begin with a dot or an underscore, and not in testdata.
+// load reads all go.mod files in a folder. Like the go command it skips
+// testdata and folders whose names begin with a dot or an underscore.
 func load(root string) (*repository, error) {
 	r := &repository{root: root, modules: map[string]*mod{}}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -65,8 +65,8 @@ func load(root string) (*repository, error) {
 	return r, err
 }
 
-// released returns the modules to be released, each after those that it requires:
-// the order in which their tags are pushed.
+// released returns the released modules, each after the modules that it
+// requires. Tags are pushed in this order.
 func (r *repository) released() ([]*mod, error) {
 	paths := []string{}
 	for path, m := range r.modules {
@@ -76,7 +76,7 @@ func (r *repository) released() ([]*mod, error) {
 	}
 	slices.Sort(paths)
 	var order []*mod
-	state := map[string]int{} // 1: under way, 2: done
+	state := map[string]int{} // 1: in progress, 2: done
 	var visit func(path string) error
 	visit = func(path string) error {
 		m := r.modules[path]

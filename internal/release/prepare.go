@@ -12,8 +12,8 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// checkVersion refuses what cannot be a version of these modules. From v2 on,
-// their paths would have to end in /v2.
+// checkVersion rejects an invalid version for these modules. From v2 on, their
+// paths must end in /v2.
 func checkVersion(version string) error {
 	if !semver.IsValid(version) || semver.Canonical(version) != version || semver.Build(version) != "" {
 		return fmt.Errorf("%q is not a version such as v0.1.0", version)
@@ -24,7 +24,7 @@ func checkVersion(version string) error {
 	return nil
 }
 
-// checkNewer refuses a version that is not above those of the tags.
+// checkNewer rejects a version that is not above the versions of the tags.
 func checkNewer(version string, tags []string) error {
 	for _, tag := range tags {
 		if semver.IsValid(tag) && semver.Compare(version, tag) <= 0 {
@@ -35,7 +35,7 @@ func checkNewer(version string, tags []string) error {
 }
 
 // prepare sets the version in the root's source, in the requirements of all
-// modules, and in the changelog.
+// modules and in the changelog.
 func (r *repository) prepare(version string, tags []string, now time.Time) error {
 	if err := errors.Join(checkVersion(version), checkNewer(version, tags)); err != nil {
 		return err
@@ -66,8 +66,8 @@ func (r *repository) prepare(version string, tags []string, now time.Time) error
 
 var versionConst = regexp.MustCompile(`(?m)^const version = "([^"]*)"$`)
 
-// setVersion changes the constant in client.go, and the user agent that the
-// root's tests expect.
+// setVersion changes the constant in client.go, and the user agent in the
+// root's tests.
 func (r *repository) setVersion(version string) error {
 	var old string
 	err := r.edit("client.go", func(text string) (string, error) {
@@ -98,7 +98,7 @@ func (r *repository) setVersion(version string) error {
 
 const unreleasedHeading = "## [Unreleased]\n"
 
-// changelog moves what is unreleased under a heading of its own.
+// changelog moves the unreleased entries under a heading with the version.
 func changelog(text, version string, now time.Time) (string, error) {
 	if strings.Contains(text, "## ["+version+"]") {
 		return "", fmt.Errorf("there is an entry for %s already", version)
@@ -114,8 +114,8 @@ func changelog(text, version string, now time.Time) (string, error) {
 	return before + unreleasedHeading + "\n## [" + version + "] - " + now.UTC().Format(time.DateOnly) + "\n" + after, nil
 }
 
-// detach removes replace from the modules with a command. go install refuses a
-// module that has one; everywhere else users' builds ignore it.
+// detach removes replace from the modules with a command, because go install
+// rejects them. Other builds of users ignore replace.
 func (r *repository) detach() error {
 	released, err := r.released()
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/mod/zip"
 )
 
-// writeProxy writes all released modules into a folder that serves as GOPROXY. The
-// zips have the same files as those that the public proxy makes of the tags.
+// writeProxy writes all released modules into a folder for GOPROXY. The zips
+// have the same files as the public proxy's.
 func (r *repository) writeProxy(version, dir string) error {
 	if err := checkVersion(version); err != nil {
 		return err
@@ -74,8 +74,8 @@ func (f file) Path() string                 { return f.name }
 func (f file) Lstat() (os.FileInfo, error)  { return os.Lstat(f.path) }
 func (f file) Open() (io.ReadCloser, error) { return os.Open(f.path) }
 
-// files are those of a module, without those of the modules in its folder. A
-// module without a licence gets the one of the repository, as from go.
+// files returns a module's files, without those of nested modules. Like the go
+// command it adds the repository's licence to a module without one.
 func (r *repository) files(m *mod) ([]zip.File, error) {
 	root := filepath.Join(r.root, m.folder)
 	licensed := false

@@ -17,7 +17,7 @@ var day = time.Date(2026, 12, 1, 23, 0, 0, 0, time.UTC)
 
 const log = "# Changelog\n\n## [Unreleased]\n\n### Added\n\n- A thing.\n\n## [0.1.0] - 2026-11-25\n\n- All.\n"
 
-// repo is a small repository with a tool, an engine and an example.
+// repo creates a small repository with a tool, an engine and an example.
 func repo(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -88,7 +88,7 @@ func TestPrepareSetsTheVersionEverywhere(t *testing.T) {
 	require.EqualError(t, err, "CHANGELOG.md: nothing is listed under [Unreleased]")
 }
 
-// The first release has the version that the code names already.
+// The first release has the version that is already in the code.
 func TestPrepareTheVersionThatIsThere(t *testing.T) {
 	t.Parallel()
 	dir := repo(t)

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sh runs a command in a folder, with git's settings of nobody.
+// sh runs a command in a folder, without the user's git settings.
 func sh(t *testing.T, dir, name string, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
@@ -29,8 +29,8 @@ func must(t *testing.T, dir, name string, args ...string) string {
 	return out
 }
 
-// cloned is the small repository in git, with .ci/release. The rehearsal and the
-// comparison of the API are stubs; api is the exit code of the latter.
+// cloned creates the small repository in git, with .ci/release. The rehearsal
+// and the API comparison are stubs; api is the exit code of the comparison.
 func cloned(t *testing.T, api string) string {
 	t.Helper()
 	dir := repo(t)
@@ -57,7 +57,7 @@ func cloned(t *testing.T, api string) string {
 
 func TestReleaseMakesCommitsAndTags(t *testing.T) {
 	t.Parallel()
-	dir := cloned(t, "1") // breaks programs, as a minor version may
+	dir := cloned(t, "1") // a breaking change, allowed in a minor version
 	out := must(t, dir, ".ci/release", "v0.2.0")
 	assert.Contains(t, out, "rehearsed v0.2.0")
 	assert.NotContains(t, out, "compared")
@@ -91,7 +91,7 @@ func TestReleaseRefuses(t *testing.T) {
 	refused("it needs a new minor version, not v0.1.1", "v0.1.1")
 	refused("v0.0.9 is not above v0.1.0", "v0.0.9")
 	assert.Empty(t, must(t, dir, "git", "status", "--porcelain"))
-	// A tag of one module is there already: the tags before it are taken back.
+	// One module's tag already exists: the tags created before it are removed.
 	must(t, dir, "git", "tag", "cmd/tool/v0.3.0")
 	refused("Nothing was released.", "v0.3.0")
 	assert.Equal(t, "cmd/tool/v0.3.0\nv0.1.0", must(t, dir, "git", "tag"))

@@ -1,5 +1,5 @@
-// Package reply reads the API's answers: what a success holds, what a failure
-// says, and whether a failure is final.
+// Package reply reads the API's answers: the content of a success, the reason
+// of a failure, and whether a failure is final.
 package reply
 
 import (
@@ -10,21 +10,21 @@ import (
 )
 
 const (
-	maxValues = 100_000 // 200 offers have some 4,000, and more with long lists of countries
-	maxOffers = 5_000   // a page has at most 200; each takes some 500 bytes, even if its text is only a 0
+	maxValues = 100_000 // 200 offers have about 4,000, more with long lists of countries
+	maxOffers = 5_000   // a page has at most 200; a decoded offer takes about 500 bytes
 )
 
-// Body is what a success is decoded into: a pointer to a struct that embeds an
+// Body is the target of a success: a pointer to a struct that embeds
 // [Envelope].
 type Body interface {
-	// Missing names what a success must have and this one has not, or "".
+	// Missing returns what a success must have and this answer lacks, or "".
 	Missing() string
-	// Reset makes the struct what it was before an answer was decoded into it.
+	// Reset sets the struct to its zero value.
 	Reset()
 	envelope() *Envelope
 }
 
-// Envelope is what any answer may hold beside its own content.
+// Envelope has the fields that any answer may have besides its own content.
 type Envelope struct {
 	Message Texts `json:"message"`
 	Error   Texts `json:"error"`
@@ -34,15 +34,15 @@ type Envelope struct {
 	Status  bad   `json:"status"`
 }
 
-// Missing returns "": the answer only has to be a JSON object.
+// Missing returns "": any JSON object will do.
 func (*Envelope) Missing() string { return "" }
 
-// Reset forgets an answer.
+// Reset sets the Envelope to its zero value.
 func (e *Envelope) Reset() { *e = Envelope{} }
 
 func (e *Envelope) envelope() *Envelope { return e }
 
-// Text is what the answer gives as its error, or else as its message.
+// Text returns the answer's error, or else its message.
 func (e *Envelope) Text() string {
 	for _, field := range []*Texts{&e.Error, &e.Errors, &e.Message} {
 		if text := field.String(); text != "" {
@@ -94,12 +94,13 @@ func (b *bad) UnmarshalJSON(value []byte) error {
 	return nil
 }
 
-// scalar is a JSON string, number or bool as a text in lower case.
+// scalar returns a JSON string, number or bool as text in lower case.
 func scalar(value []byte) string {
 	return strings.ToLower(strings.TrimSpace(strings.Trim(string(value[:min(len(value), 64)]), `"`)))
 }
 
-// decode reads the body of a 2xx. It returns why the answer is no success.
+// decode reads the body of a 2xx. It returns why the answer is no success, or
+// "".
 func decode(body []byte, into Body) (problem string) {
 	if problem := unmarshal(body, into); problem != "" {
 		return problem
@@ -136,8 +137,8 @@ const space = " \t\r\n"
 
 func isObject(body []byte) bool { return bytes.HasPrefix(bytes.TrimLeft(body, space), []byte{'{'}) }
 
-// elements counts the commas between an answer's members and between the
-// elements of a list that is one of them: about as many as the answer has offers.
+// elements counts the commas between an answer's members, and between the
+// elements of its lists: about the number of offers.
 func elements(body []byte) (n int) {
 	depth, quoted := 0, false
 	for i := 0; i < len(body); i++ {

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// Refusal is one of the API's known refusals.
+// Refusal is one of the API's documented refusals.
 //
 // https://docs.sparkloop.app/api-v2/endpoints/offers/conversions
 type Refusal int
 
-// The known refusals.
+// Documented refusals.
 const (
 	None Refusal = iota
 	AlreadyConfirmed
@@ -20,11 +20,12 @@ const (
 	OfferNotFound
 )
 
-// id is an id in the middle of a message. It has a digit or an underscore: a
-// plain word there makes the message another one, as in "Offer page not found".
+// id is an ID in the middle of a message. It needs a digit or an underscore,
+// because a plain word changes the meaning, as in "Offer page not found".
 const id = `( [a-z0-9_-]*[0-9_][a-z0-9_-]*)?`
 
-// refusals are the known messages as normal returns them, each one whole.
+// refusals are the documented messages in the form that normal returns. Each
+// matches a whole text.
 var refusals = []struct {
 	refusal Refusal
 	message *regexp.Regexp
@@ -35,9 +36,9 @@ var refusals = []struct {
 	{OfferNotFound, regexp.MustCompile(`^offer` + id + ` not found$`)},
 }
 
-// meaning returns the refusal that a text is. A part of a longer text is none.
+// meaning returns the refusal in a text. It must be the whole text.
 func meaning(text string) Refusal {
-	const longest = 300 // a known message with an id of 128 characters is shorter
+	const longest = 300 // longer than any known message with an ID
 	if len(text) > longest || !mayRefuse(text) {
 		return None
 	}
@@ -64,13 +65,14 @@ func mayRefuse(text string) bool {
 // finalDots are dropped at the end of a message.
 const finalDots = ".! \t\r\n"
 
-// normal returns a message in lower case, with single spaces and no final dots.
+// normal returns a message in lower case, with single spaces, without final
+// dots.
 func normal(message string) string {
 	return strings.TrimRight(strings.Join(strings.Fields(strings.ToLower(message)), " "), finalDots)
 }
 
-// refusal returns the refusal that all of the texts are. A status's name beside
-// them, such as "Unprocessable Entity", does not count.
+// refusal returns the refusal that all texts have in common. The name of a
+// status, such as "Unprocessable Entity", does not count.
 func (t *Texts) refusal() Refusal {
 	found := None
 	for _, text := range t.all() {
@@ -86,8 +88,8 @@ func (t *Texts) refusal() Refusal {
 	return found
 }
 
-// refusal returns the refusal that the answer is. A field in other words does
-// not matter; two fields that are different refusals are none.
+// refusal returns the answer's refusal. A field with another text does not
+// count. Two fields with different refusals are no refusal.
 func (e *Envelope) refusal() Refusal {
 	found := None
 	for _, field := range []*Texts{&e.Error, &e.Errors, &e.Message} {
@@ -103,8 +105,8 @@ func (e *Envelope) refusal() Refusal {
 	return found
 }
 
-// statusNames are the names of the 4xx statuses, and other titles that say no
-// more than such a name.
+// statusNames are the names of the 4xx statuses, and other titles without more
+// information.
 var statusNames = func() map[string]bool {
 	names := map[string]bool{"error": true, "validation failed": true, "unprocessable content": true}
 	for status := 400; status < 500; status++ {

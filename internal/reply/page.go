@@ -9,11 +9,11 @@ import (
 	"github.com/sparkloop-go/sparkloop/internal/transport"
 )
 
-// longestTitle is what is shown of a page's title, or of a text.
+// longestTitle limits the shown part of a page's title or of a text.
 const longestTitle = 100
 
-// page says what answered instead of the API: the page of a proxy or of a
-// firewall. It returns "" if it cannot say more than the status does.
+// page describes what answered instead of the API: the page of a proxy or a
+// firewall. It returns "" if it has nothing to add to the status.
 func page(a *transport.Answer) string {
 	body := bytes.TrimSpace(a.Body)
 	server := a.Header.Get("Server")
@@ -49,7 +49,7 @@ func title(page []byte) string {
 	return ""
 }
 
-// shortened is a text in one line with single spaces.
+// shortened returns a text in one line with single spaces, limited in length.
 func shortened(s string) string {
 	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, " ")), " ")
 	if len(s) <= longestTitle {
@@ -58,7 +58,7 @@ func shortened(s string) string {
 	return strings.ToValidUTF8(s[:longestTitle], "") + "..."
 }
 
-// redirect names the host to which a 3xx leads.
+// redirect names the host that a 3xx redirects to.
 func redirect(a *transport.Answer) string {
 	location := a.Header.Get("Location")
 	if location == "" || a.StatusCode/100 != 3 {

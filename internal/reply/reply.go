@@ -8,26 +8,26 @@ import (
 	"github.com/sparkloop-go/sparkloop/internal/transport"
 )
 
-// Meaning is what an answer means for a call.
+// Meaning is the meaning of an answer for a call.
 type Meaning struct {
 	OK      bool
 	Refusal Refusal
-	// Final is true if the same call cannot succeed later.
+	// Final is true if a retry cannot succeed.
 	Final bool
-	// Unexpected is true if the status does not tell that the call failed: a
-	// success that is none, a redirect, a body that is too large.
+	// Unexpected is true if the status does not show the failure: a success
+	// status with an error, a redirect, a body that is too large.
 	Unexpected bool
-	// Text is the API's own text, as it came.
+	// Text is the API's own text, unchanged.
 	Text string
-	// Detail says what is wrong, or what answered instead of the API. It may
+	// Detail describes the problem, or what answered instead of the API. It may
 	// contain a server's text.
 	Detail string
-	// Form is what the answer says about the form of the endpoint.
+	// Form is what the answer proves about the form of the endpoint.
 	Form endpoint.Verdict
 }
 
-// Read decodes a success into a body, and finds out what any other answer
-// means. proven is true if the form of the endpoint is known to be right.
+// Read decodes a success into a body, and finds the meaning of any other
+// answer. proven is true if the form of the endpoint is known to be right.
 func Read(a *transport.Answer, into Body, proven bool) Meaning {
 	switch {
 	case a.StatusCode == 0:
@@ -78,8 +78,8 @@ func failure(a *transport.Answer, proven bool) Meaning {
 	return m
 }
 
-// aboutTheCall says whether a known refusal with this status is one. With the
-// others the status is about who sent the call, or about the moment.
+// aboutTheCall reports whether a documented refusal counts with this status.
+// Any other status is about the sender, or temporary.
 func aboutTheCall(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
@@ -88,7 +88,7 @@ func aboutTheCall(status int) bool {
 	return status <= 499
 }
 
-// form is what an answer that proves nothing says about the form.
+// form returns what an unproven answer says about the form.
 func form(a *transport.Answer) endpoint.Verdict {
 	switch a.StatusCode {
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
@@ -99,7 +99,7 @@ func form(a *transport.Answer) endpoint.Verdict {
 		return endpoint.Unclear
 	}
 	if a.Err != nil {
-		return endpoint.Unclear // the answer was cut, or the call was given up
+		return endpoint.Unclear // the answer was cut off, or the call was cancelled
 	}
 	return endpoint.Other
 }

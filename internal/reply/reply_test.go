@@ -26,8 +26,8 @@ func read(a *transport.Answer, proven bool) reply.Meaning {
 	return reply.Read(a, new(reply.Envelope), proven)
 }
 
-// Every status with every kind of body: what it says about the form, and when it
-// is final.
+// Every status with every kind of body: the form's verdict, and whether the
+// failure is final.
 func TestStatuses(t *testing.T) {
 	t.Parallel()
 	bodies := map[string]struct {
@@ -92,7 +92,7 @@ func TestAnAnswerThatIsNotWhole(t *testing.T) {
 	assert.Equal(t, reply.Meaning{Form: endpoint.Unclear}, read(none, true))
 }
 
-// What answered instead of the API.
+// Answers that are not from the API.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	const page = `<!DOCTYPE html><html><head><TITLE class="x">Attention Required! |
@@ -114,10 +114,10 @@ func TestPages(t *testing.T) {
 		`the answer is empty`:                                            answer(200, ""),
 		`the answer is not valid JSON`:                                   answer(200, `{"a":`),
 		`the answer is not a JSON object, answered by an HTML page "Hi"`: answer(200, "<title>Hi</title>"),
-		`a success status with an error in the answer`:                                  answer(200, `{"error":1}`),
-		`a success status with a refusal as the message`:                        answer(200, `{"message":"OFFER not found"}`),
-		`a success status with an error's "status" in the answer`:                        answer(200, `{"status":400}`),
-		`a success status with "success": false or "ok": false`:            answer(200, `{"ok":false}`),
+		`a success status with an error in the answer`:                   answer(200, `{"error":1}`),
+		`a success status with a refusal as the message`:                 answer(200, `{"message":"OFFER not found"}`),
+		`a success status with an error's "status" in the answer`:        answer(200, `{"status":400}`),
+		`a success status with "success": false or "ok": false`:          answer(200, `{"ok":false}`),
 	} {
 		assert.Equal(t, want, read(a, false).Detail)
 	}
@@ -128,7 +128,8 @@ func TestPages(t *testing.T) {
 	assert.Equal(t, `answered by an HTML page`, read(answer(403, "<html>"+strings.Repeat(" ", 16<<10)+"<title>late</title>"), false).Detail)
 }
 
-// A 2xx says no by any of its members, in each way to write false or an error.
+// A 2xx is no success if one of its members is false or an error, in any
+// spelling.
 func TestASuccessThatSaysNo(t *testing.T) {
 	t.Parallel()
 	yes := []string{
@@ -154,13 +155,13 @@ func TestASuccessThatSaysNo(t *testing.T) {
 	}
 	assert.Equal(t, "x", read(answer(200, `{"message":"m","errors":["x"]}`), false).Text)
 	assert.Equal(t, "m", read(answer(200, `{"message":"m","ok":false}`), false).Text)
-	for _, mixed := range []string{"Internal Server Error", "Continue", "OK", "Found"} { // the names of a 4xx alone do not count
+	for _, mixed := range []string{"Internal Server Error", "Continue", "OK", "Found"} { // only names of a 4xx are ignored
 		assert.Equal(t, reply.None, read(answer(422, `{"errors":["`+mixed+`","Submission not found"]}`), false).Refusal, mixed)
 	}
 	assert.Equal(t, reply.SubmissionNotFound, read(answer(422, `{"errors":["Bad Request","Submission not found"]}`), false).Refusal)
 }
 
-// What is decoded is bounded by the commas in it.
+// The commas in an answer limit what is decoded.
 func TestTooManyValues(t *testing.T) {
 	t.Parallel()
 	const tooMany = "the answer has too many values"

@@ -9,11 +9,11 @@ import (
 	"unicode/utf8"
 )
 
-// longestText is what is kept of one text. What is cut off is no message, and
-// the rest still is longer than a message with an escaped key in it.
+// longestText limits each text. A text cut at this length matches no known
+// message, and is still longer than a message with an escaped key in it.
 const longestText = 20 << 10
 
-// longestList is the longest value other than a string that is searched for texts.
+// longestList limits the values other than strings that are searched for texts.
 const longestList = 64 << 10
 
 // Texts is the value of "error", "errors" or "message": a string, a list, an
@@ -21,11 +21,11 @@ const longestList = 64 << 10
 type Texts struct {
 	first string // most answers have one text
 	more  []string
-	raw   string // a value without a text that is not empty either, such as {"code":7}
+	raw   string // a non-empty value without a text, such as {"code":7}
 }
 
-// UnmarshalJSON adds the texts of a value. It never fails. A key that comes
-// twice adds to the first: an answer that contradicts itself is no success.
+// UnmarshalJSON adds the texts of a value. It never fails. The values of a
+// repeated key add up, so that a contradicting answer is no success.
 func (t *Texts) UnmarshalJSON(value []byte) error {
 	switch {
 	case value[0] == '"':
@@ -36,7 +36,7 @@ func (t *Texts) UnmarshalJSON(value []byte) error {
 		t.add("", s)
 	case len(value) <= longestList:
 		var v any
-		_ = json.Unmarshal(value, &v) // the decoder has checked it
+		_ = json.Unmarshal(value, &v) // already validated by the decoder
 		if empty(v) {
 			return nil
 		}
@@ -55,11 +55,11 @@ func unquoted(value []byte) string {
 		return string(inner) // fast path: most texts have no escapes
 	}
 	var s string
-	_ = json.Unmarshal(value, &s) // the decoder has checked it
+	_ = json.Unmarshal(value, &s) // already validated by the decoder
 	return s
 }
 
-// String is all texts, or the JSON of a value that has none.
+// String returns all texts, or the JSON of a value without texts.
 func (t *Texts) String() string {
 	switch {
 	case t.first == "":
@@ -70,7 +70,7 @@ func (t *Texts) String() string {
 	return t.first + ", " + strings.Join(t.more, ", ")
 }
 
-// First is the first text, or "" if there is none.
+// First returns the first text, or "".
 func (t *Texts) First() string { return t.first }
 
 func (t *Texts) all() []string {
@@ -80,7 +80,7 @@ func (t *Texts) all() []string {
 	return append([]string{t.first}, t.more...)
 }
 
-// add notes a text that stood under a key of an object.
+// add adds a text found under an object's key.
 func (t *Texts) add(key, text string) {
 	text = strings.TrimSpace(text[:min(len(text), longestText)])
 	if text == "" {
@@ -97,7 +97,7 @@ func (t *Texts) add(key, text string) {
 	}
 }
 
-// collect adds the texts in a value that stood under a key.
+// collect adds the texts in a value found under a key.
 func (t *Texts) collect(key string, value any) {
 	switch value := value.(type) {
 	case string:
@@ -139,7 +139,7 @@ func unnamed(key string) string {
 	return key
 }
 
-// empty says whether a value stands for no error: null, false, [] or {}.
+// empty reports whether a value means no error: null, false, [] or {}.
 func empty(value any) bool {
 	switch value := value.(type) {
 	case nil:

@@ -30,7 +30,7 @@ func TestTexts(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(in), &texts), in)
 		assert.Equal(t, want, texts.String(), in)
 	}
-	// A key that comes twice adds to the first.
+	// The values of a repeated key add up.
 	var said struct{ Error reply.Texts }
 	require.NoError(t, json.Unmarshal([]byte(`{"error":"a","error":null,"Error":7,"ERROR":["b","a"],"error":""}`), &said))
 	assert.Equal(t, "a, b", said.Error.String())
@@ -39,7 +39,8 @@ func TestTexts(t *testing.T) {
 	assert.Equal(t, "a, b", said.Error.String(), "a value without a text adds nothing to texts")
 }
 
-// Whole classes: each known message, however it is written, and what is none.
+// Each known message in all its spellings, and texts that are not known
+// messages.
 func TestALongText(t *testing.T) {
 	t.Parallel()
 	for length, want := range map[int]reply.Refusal{300: reply.SubmissionNotFound, 301: reply.None} {
