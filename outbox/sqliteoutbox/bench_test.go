@@ -17,14 +17,14 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// sizes are how full a queue is: nothing, and a million conversions of which
-// every tenth is pending, the others confirmed over the last 60 days.
+// sizes are numbers of conversions in a queue. Every tenth conversion is pending.
+// The rest were confirmed over the last 60 days.
 var sizes = []struct {
 	name          string
 	rows, pending int
 }{{"empty", 0, 0}, {"million", 1_000_000, 100_000}}
 
-// filled opens a queue that only enqueues, on a file with that many rows.
+// filled opens a queue that only enqueues, on a file with a number of rows.
 func filled(b *testing.B, rows, pending int) *Outbox {
 	b.Helper()
 	q, err := Open(b.Context(), filepath.Join(b.TempDir(), "queue.db"), sparklooptest.NewServer(b).Client(),
@@ -58,7 +58,7 @@ func trackings(prefix string, n int) (ts []sparkloop.Tracking) {
 	return ts
 }
 
-// report gives the median and the 99th percentile of what a step took.
+// report reports the median and the 99th percentile of a step's durations.
 func report(b *testing.B, took []time.Duration, name string) {
 	b.Helper()
 	slices.Sort(took)
@@ -83,8 +83,8 @@ func BenchmarkEnqueue(b *testing.B) {
 	}
 }
 
-// BenchmarkEnqueueTx compares an order's transaction with and without a
-// conversion in it, in turn.
+// BenchmarkEnqueueTx compares an order's transaction with a conversion and without,
+// alternately.
 func BenchmarkEnqueueTx(b *testing.B) {
 	for _, size := range sizes {
 		b.Run(size.name, func(b *testing.B) {
@@ -124,8 +124,8 @@ func BenchmarkEnqueueTx(b *testing.B) {
 	}
 }
 
-// BenchmarkClaim takes a conversion for delivery and stores that it was
-// confirmed, without the call in between.
+// BenchmarkClaim claims a conversion and stores its confirmation, without the call
+// in between.
 func BenchmarkClaim(b *testing.B) {
 	for _, size := range sizes {
 		b.Run(size.name, func(b *testing.B) {
@@ -160,7 +160,7 @@ func confirmed(e outbox.Entry) delivery.Verdict {
 	return delivery.Verdict{Entry: e, Sent: true}
 }
 
-// BenchmarkStats reads what the status page shows.
+// BenchmarkStats reads the figures of the status page.
 func BenchmarkStats(b *testing.B) {
 	q := filled(b, 1_000_000, 100_000)
 	for b.Loop() {

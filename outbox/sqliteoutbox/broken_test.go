@@ -24,7 +24,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox/sqliteoutbox"
 )
 
-// answers is an API that confirms everything but what says "broken".
+// answers is an API that confirms all conversions except those with "broken" in
+// their IDs.
 type answers struct{}
 
 func (answers) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -38,7 +39,7 @@ func (answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// simulated is a queue on a moved clock, and when each submission was confirmed.
+// simulated is a queue on a moved clock, with the time of each confirmation.
 type simulated struct {
 	*sqliteoutbox.Outbox
 	mu        sync.Mutex
@@ -68,9 +69,9 @@ func (s *simulated) at(submission string) (time.Time, bool) {
 	return at, ok
 }
 
-// One healthy conversion a minute, in the full form for three hours, beside
-// conversions that always get a 500: of the same offer, of one other offer, or each
-// of its own.
+// Each minute brings one healthy conversion, for three hours in the full form.
+// Beside them wait conversions that always get a 500: of the same offer, of one
+// other offer, or each of another offer.
 func TestChaosOfBrokenConversions(t *testing.T) {
 	t.Parallel()
 	all, counts := 15, []int{100}
@@ -114,9 +115,9 @@ func TestChaosOfBrokenConversions(t *testing.T) {
 	}
 }
 
-// A first sweep brings in a backlog that expires nearly as fast as the limit can
-// confirm it, in the full form 100,000 conversions. Six new ones a minute come in
-// beside it. None waits for long, and nothing expires.
+// A first sweep enqueues a backlog that expires nearly as fast as the limit can
+// confirm it: 100,000 conversions in the full form. Each minute brings six new
+// conversions. None waits for long, and none expires.
 func TestChaosOfABacklog(t *testing.T) {
 	t.Parallel()
 	all := 600
@@ -124,7 +125,7 @@ func TestChaosOfABacklog(t *testing.T) {
 		all = 100_000
 	}
 	synctest.Test(t, func(t *testing.T) {
-		const each = 600 * time.Millisecond // a slot is every 508 ms
+		const each = 600 * time.Millisecond // slots are 508 ms apart
 		start := time.Now()
 		expires := func(n int) time.Time { return start.Add(time.Minute + time.Duration(n+1)*each).Truncate(time.Second) }
 		backlog := make([]sparkloop.Tracking, all)
@@ -141,7 +142,7 @@ func TestChaosOfABacklog(t *testing.T) {
 				stats, err := s.Stats(t.Context())
 				require.NoError(t, err)
 				assert.Zero(t, stats.Expired+stats.Dead)
-				pending = stats.Pending - 1 // the new one
+				pending = stats.Pending - 1 // without the new one
 			}
 			require.Less(t, time.Since(start), time.Duration(all)*each+5*time.Minute, "the backlog does not shrink")
 		}

@@ -19,7 +19,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox/sqliteoutbox"
 )
 
-// engine is what the chaos stories need of this one.
+// engine is the SQLite engine of the chaos stories.
 var engine = chaos.Engine{
 	Name:      "SQLite",
 	Processes: 1,
@@ -30,8 +30,8 @@ var engine = chaos.Engine{
 	Trouble: chaos.Trouble{Name: "file busy", Fresh: busyFile},
 }
 
-// lockVariable makes the test binary a process that locks a file: for how long,
-// a space, and its path.
+// lockVariable makes the test binary a process that locks a file. Its value is the
+// duration, a space, and the file's path.
 const lockVariable = "SPARKLOOP_CHAOS_LOCK"
 
 func TestMain(m *testing.M) {
@@ -57,9 +57,9 @@ func freshFile(t *testing.T) string {
 	return filepath.Join(t.TempDir(), "sparkloop.db")
 }
 
-// busyFile returns a file, and what has another process hold its lock: for
-// somewhat more than a second, and each fifth time for longer than the queue's
-// connections wait by themselves.
+// busyFile returns a file, and a function that makes another process hold the
+// file's lock: for about a second, and each fifth time for longer than the busy
+// timeout of the queue's connections.
 func busyFile(t *testing.T) (path string, strike func(context.Context) error) {
 	t.Helper()
 	program, err := os.Executable()
@@ -80,7 +80,7 @@ func busyFile(t *testing.T) (path string, strike func(context.Context) error) {
 	}
 }
 
-// hold takes the lock that every write needs, and keeps it for a time.
+// hold takes the write lock, and keeps it for a time.
 func hold(ctx context.Context, text string) error {
 	duration, path, _ := strings.Cut(text, " ")
 	d, err := time.ParseDuration(duration)

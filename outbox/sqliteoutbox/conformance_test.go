@@ -38,7 +38,7 @@ type database struct {
 	t    *testing.T
 	dsn  string
 	shop *sql.DB
-	mode atomic.Int32 // in which all connections are
+	mode atomic.Int32 // of all connections
 }
 
 const (
@@ -47,7 +47,7 @@ const (
 	full
 )
 
-// process is a queue with a pool of its own.
+// process is a queue with its own pool.
 type process struct {
 	*sqliteoutbox.Outbox
 	db  *sql.DB
@@ -108,7 +108,7 @@ func (d *database) Faults() []conformance.Fault {
 	}
 }
 
-// connector makes connections that fail when they are told to.
+// connector opens connections that fail on demand.
 type connector struct {
 	d   *database
 	cut *atomic.Bool
@@ -146,7 +146,7 @@ type conn struct {
 	queryOnly bool
 }
 
-// ready fails if the connection is cut, and sets it to the database's mode.
+// ready returns an error if the connection is cut. It sets the database's mode.
 func (c *conn) ready(ctx context.Context, query string) error {
 	if c.cut.Load() {
 		return errCut
@@ -228,7 +228,7 @@ func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, erro
 	return tx{begun, c}, err
 }
 
-// tx is cut between its statements too.
+// tx may also be cut between its statements.
 type tx struct {
 	driver.Tx
 	c *conn

@@ -30,7 +30,7 @@ func TestATableTakesNoValueOfAWrongType(t *testing.T) {
 	}
 }
 
-// Damage can make what no statement can.
+// Damage can produce rows that no statement can.
 func TestABadRowStopsNoOther(t *testing.T) {
 	t.Parallel()
 	api := sparklooptest.NewServer(t)
@@ -84,11 +84,11 @@ func TestABadRowStopsNoOther(t *testing.T) {
 	stats, err := q.Stats(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, 3, stats.Pending)
-	assert.Equal(t, 3, count(log.String(), "a conversion is left out"), log.String())
+	assert.Equal(t, 3, count(log.String(), "a conversion is skipped"), log.String())
 }
 
-// Whatever page is damaged, nothing stops in silence and nothing is sent again
-// and again.
+// With any damaged page, the queue logs what stops it, and sends no conversion
+// again and again.
 func TestADamagedPageIsSaid(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "queue.db")

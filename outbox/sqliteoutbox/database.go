@@ -15,28 +15,28 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// waitMax bounds a wait for a connection and a lock, where ctx has no bound.
+// waitMax bounds the wait for a connection and a lock, together with ctx.
 const waitMax = 10 * time.Second
 
-// database is the application's database, or a file of our own.
+// database is the application's database, or our own file.
 type database struct {
 	db   *sql.DB
 	file *file
 	own  bool
-	pin  *sql.Conn     // of our own file: an open connection keeps the -wal file
-	turn chan struct{} // held by who writes to our own file: SQLite lets those who wait starve each other
+	pin  *sql.Conn     // to our own file: an open connection keeps the -wal file
+	turn chan struct{} // held while a call writes to our own file: SQLite's waiting is not fair
 
 	logger *slog.Logger
 
 	mu       sync.Mutex
 	prepared *sql.Stmt // see inserting
-	storing  bool      // somebody is in store
+	storing  bool      // a call is in store
 	waiting  []*insertion
-	moved    bool // and the log has it
-	damaged  bool // likewise
+	moved    bool // logged
+	damaged  bool // logged
 }
 
-// openOwn opens a file of our own.
+// openOwn opens our own file.
 func openOwn(ctx context.Context, path string) (*database, error) {
 	if err := makeFile(path); err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func openOwn(ctx context.Context, path string) (*database, error) {
 	return &database{db: db, file: f, own: true, pin: pin, turn: make(chan struct{}, 1)}, nil
 }
 
-// newShared is the application's database. Its main file should stay the same.
+// newShared returns the application's database. It watches the main file.
 func newShared(ctx context.Context, db *sql.DB) *database {
 	d := &database{db: db, file: &file{open: make(map[string]os.FileInfo)}}
 	var seq int
@@ -70,16 +70,16 @@ func (d *database) close() error {
 	if !d.own {
 		return nil
 	}
-	d.file.forget() // a later use opens the file that is there then
+	d.file.forget() // a later use opens whatever file the path leads to
 	err := d.pin.Close()
-	if errors.Is(err, sql.ErrConnDone) { // it is closed already
+	if errors.Is(err, sql.ErrConnDone) { // already closed
 		err = nil
 	}
 	return errors.Join(err, d.db.Close())
 }
 
-// inPlace returns an error if the file is no longer where it was opened. Nothing
-// is acknowledged then. The log gets it once.
+// inPlace returns an error if the path no longer leads to the open file. Enqueue
+// then fails. It logs each change once.
 func (d *database) inPlace() error {
 	err := d.file.check()
 	d.mu.Lock()
@@ -87,7 +87,7 @@ func (d *database) inPlace() error {
 	if moved := err != nil; moved != d.moved {
 		d.moved = moved
 		if moved {
-			d.logger.Error("sparkloop outbox: the database's file was deleted, moved or replaced; new conversions are refused", slog.Any("error", err))
+			d.logger.Error("sparkloop outbox: the database's file was deleted, moved or replaced; new conversions are rejected", slog.Any("error", err))
 		} else {
 			d.logger.Warn("sparkloop outbox: the database's file is back")
 		}
@@ -95,8 +95,8 @@ func (d *database) inPlace() error {
 	return err
 }
 
-// use calls f with the pool, within waitMax. Once our own file is closed, each
-// use opens it for itself.
+// use calls f with the pool, within waitMax. After close, it opens our own file for
+// this call.
 func (d *database) use(ctx context.Context, write bool, f func(context.Context, *sql.DB) error) error {
 	within, cancel := context.WithTimeout(ctx, waitMax)
 	defer cancel()
@@ -114,15 +114,16 @@ func (d *database) use(ctx context.Context, write bool, f func(context.Context, 
 	return named(ctx, err)
 }
 
-// SQLite's texts are the same with all drivers.
+// damaged reports a damaged database, by SQLite's text: it is the same with all
+// drivers.
 func damaged(err error) bool {
 	return says(err, "database disk image is malformed", "file is not a database")
 }
 
-// busy reports SQLITE_BUSY, which connections without a busy timeout return.
+// busy reports SQLITE_BUSY. Connections without a busy timeout return it at once.
 func busy(err error) bool { return says(err, "database is locked") }
 
-// permanent reports an error that the same statement returns again.
+// permanent reports an error that a repeated statement would return again.
 func permanent(err error) bool {
 	return damaged(err) || says(err, "constraint failed", "cannot store", "datatype mismatch", "string or blob too big")
 }
@@ -131,7 +132,7 @@ func says(err error, texts ...string) bool {
 	return err != nil && slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(err.Error(), text) })
 }
 
-// named names a wait that waitMax has ended.
+// named explains the error of a wait that waitMax has ended.
 func named(ctx context.Context, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return fmt.Errorf("the database was busy for %v: %w", waitMax, err)
@@ -187,11 +188,11 @@ func (d *database) exec(ctx context.Context, query string, args ...any) (n int64
 	return n, err
 }
 
-// passing is busy, or too few connections are open to a file that is gone. What is
-// in it is still delivered by those.
+// passing reports an error that a repetition may not return. errMoved is one: the
+// open connections still deliver from a lost file, and another one may get free.
 func passing(err error) bool { return busy(err) || errors.Is(err, errMoved) }
 
-// patient repeats do while its error is one that passes.
+// patient repeats do while passes accepts its error, until ctx ends.
 func patient(ctx context.Context, passes func(error) bool, do func() error) error {
 	for {
 		err := do()
@@ -214,8 +215,8 @@ func execIn(ctx context.Context, in outbox.Execer, query string, args ...any) (i
 	return result.RowsAffected()
 }
 
-// query reads rows whole, each through a call of row, and returns how many
-// there were: an open cursor would hold a connection while the caller works.
+// query reads all rows, calls row for each, and returns their number. It leaves no
+// cursor open, which would hold a connection while the caller works.
 func (d *database) query(ctx context.Context, row func(scan func(...any) error) error, query string, args ...any) (n int, err error) {
 	err = d.use(ctx, false, func(ctx context.Context, db *sql.DB) error {
 		return patient(ctx, func(err error) bool { return errors.Is(err, errMoved) }, func() error {

@@ -16,7 +16,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// opened is a queue on a new file.
+// opened returns a queue on a new file.
 func opened(t *testing.T, o outbox.Options) (*Outbox, *sparklooptest.Server) {
 	t.Helper()
 	api := sparklooptest.NewServer(t)
@@ -103,7 +103,7 @@ func TestCloseDoesNotWaitForOtherCalls(t *testing.T) {
 	})
 }
 
-// What is acknowledged while the queue closes is on disk too.
+// Conversions that Enqueue accepts while the queue closes are on disk too.
 func TestCloseDuringABurstLosesNothing(t *testing.T) {
 	t.Parallel()
 	q, api := opened(t, outbox.Options{Workers: -1})
@@ -125,7 +125,7 @@ func TestCloseDuringABurstLosesNothing(t *testing.T) {
 	require.NoError(t, next.Close(t.Context()))
 }
 
-// A callback goes on for longer than Close waits for it.
+// A callback runs longer than Close waits for it.
 func TestAFileIsClosedWhenTheWorkEndsAfterClose(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -140,7 +140,7 @@ func TestAFileIsClosedWhenTheWorkEndsAfterClose(t *testing.T) {
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
 		began := time.Now()
-		require.NoError(t, q.Close(ended), "no request was under way")
+		require.NoError(t, q.Close(ended), "no request was in progress")
 		assert.Equal(t, time.Second, time.Since(began))
 		<-q.stopped
 		assert.Equal(t, 3*time.Second, time.Since(began))

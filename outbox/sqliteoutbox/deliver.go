@@ -13,13 +13,13 @@ import (
 const (
 	// storeMax is how long a worker tries to store an answer.
 	storeMax = 25 * time.Second
-	// pollSoon and pollIdle bound the time between two looks for what other
-	// processes and transactions have enqueued.
+	// pollSoon and pollIdle bound the interval of polling, for conversions from
+	// other processes and from transactions.
 	pollSoon = 2 * time.Millisecond
 	pollIdle = time.Second
 )
 
-// start lets the workers begin, if this process delivers.
+// start starts the workers, if this process delivers.
 func (q *Outbox) start(delivers bool) {
 	calls, abort := context.WithCancel(context.Background())
 	running, stop := context.WithCancel(calls)
@@ -39,8 +39,8 @@ func (q *Outbox) start(delivers bool) {
 	}()
 }
 
-// rouse has the dispatcher look for work now and, as a transaction may still
-// have to be committed, soon again.
+// rouse makes the dispatcher poll now, and soon again: a transaction may commit
+// later.
 func (q *Outbox) rouse() {
 	select {
 	case q.wake <- struct{}{}:
@@ -48,8 +48,8 @@ func (q *Outbox) rouse() {
 	}
 }
 
-// dispatch claims one conversion after the other and has up to Workers of them
-// delivered at a time, until running ends. It returns when all of them are done.
+// dispatch claims one conversion after the other, until running ends. Up to Workers
+// deliveries run at a time. It returns when they are done.
 func (q *Outbox) dispatch(running, calls context.Context) {
 	var work sync.WaitGroup
 	defer work.Wait()
@@ -80,7 +80,7 @@ func (q *Outbox) dispatch(running, calls context.Context) {
 				q.rouse()
 			})
 			if c.probe != nil {
-				work.Wait() // one at a time
+				work.Wait() // one probe at a time
 			}
 			continue
 		}
@@ -102,20 +102,20 @@ func (q *Outbox) dispatch(running, calls context.Context) {
 
 func (q *Outbox) logDatabase(err error) {
 	if err == nil {
-		q.o.Logger.Warn("sparkloop outbox: the database is back")
+		q.o.Logger.Warn("sparkloop outbox: the database works again")
 		return
 	}
-	q.o.Logger.Warn("sparkloop outbox: no delivery: the database cannot be used", slog.Any("error", err))
+	q.o.Logger.Warn("sparkloop outbox: no delivery: the database fails", slog.Any("error", err))
 }
 
-// claim is a conversion that this process delivers, as long as the lease lasts.
+// claim is a conversion that only this process may deliver, until the lease ends.
 type claim struct {
 	outbox.Entry
 	until time.Time
-	probe *delivery.Probe // if the policy chose it
+	probe *delivery.Probe // nil unless it is a probe
 }
 
-// next claims a conversion, or says how long there is nothing to do.
+// next claims a conversion, or returns how long to wait.
 func (q *Outbox) next(ctx context.Context) (c claim, wait time.Duration, err error) {
 	now := q.o.Now()
 	first, wait, err := q.pick(ctx, now)
@@ -133,7 +133,7 @@ func (q *Outbox) next(ctx context.Context) (c claim, wait time.Duration, err err
 	}
 	e := *first
 	c = claim{e, now.Add(q.policy.Lease()), plan.Probe}
-	ctx = context.WithoutCancel(ctx) // a statement that is broken off may have claimed all the same
+	ctx = context.WithoutCancel(ctx) // a canceled statement could leave a claim behind
 	n, err := q.db.exec(ctx, "UPDATE sparkloop_conversions SET claimed = ?1 WHERE offer = ?2 AND submission = ?3 AND due = ?4 AND state = 0 AND "+q.free(now),
 		c.until.UnixMilli(), e.Tracking.Offer, e.Tracking.Submission, e.DueAt.UnixMilli())
 	q.turn++
@@ -143,16 +143,15 @@ func (q *Outbox) next(ctx context.Context) (c claim, wait time.Duration, err err
 	return c, 0, err
 }
 
-// release gives back a conversion that was claimed and will not be sent.
+// release gives back a claimed conversion that will not be sent.
 func (q *Outbox) release(ctx context.Context, c claim) {
 	if _, err := q.record(context.WithoutCancel(ctx), c, delivery.Verdict{Entry: c.Entry}); err != nil {
-		q.o.Logger.Warn("sparkloop outbox: a conversion is delivered only when its claim is over", slog.Any("error", err))
+		q.o.Logger.Warn("sparkloop outbox: a claim could not be released; the conversion is sent when the claim ends", slog.Any("error", err))
 	}
 }
 
-// deliver asks SparkLoop about a claimed conversion and stores what it says.
-// When the database fails just then it tries again for as long as the claim
-// holds; after that somebody asks again, which is safe.
+// deliver sends a claimed conversion and stores the answer. If the database fails,
+// it retries for storeMax. After that, the conversion is sent again, which is safe.
 func (q *Outbox) deliver(ctx context.Context, c claim) {
 	v := q.policy.Deliver(ctx, c.Entry, c.probe)
 	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeMax)
@@ -179,22 +178,22 @@ func (q *Outbox) deliver(ctx context.Context, c claim) {
 			}
 		case <-record.Done():
 		}
-		q.o.Logger.Warn("sparkloop outbox: an answer could not be stored; SparkLoop will be asked again",
+		q.o.Logger.Warn("sparkloop outbox: an answer could not be stored; the conversion will be sent again",
 			slog.String("conversion", c.Tracking.Key()), slog.Any("error", err))
 		return
 	}
 }
 
-// record stores a verdict, for the conversion and not for its id, which may be
-// another's in a restored database. SparkLoop's answer is stored whoever holds the
-// claim by now, and a yes whatever an earlier answer was. Anything else is stored
-// only by the claim's holder.
+// record stores a verdict by the conversion's key: in a restored database its ID
+// may belong to another conversion. A final answer is stored without a claim too,
+// and a confirmation overrides every earlier answer. A pending verdict is stored
+// only with the claim.
 func (q *Outbox) record(ctx context.Context, c claim, v delivery.Verdict) (int64, error) {
 	e := v.Entry
 	where := " WHERE offer = ? AND submission = ? AND state "
 	switch {
 	case e.State != outbox.Pending:
-	case !v.Sent && !e.DueAt.After(q.o.Now()): // it keeps its place in line
+	case !v.Sent && !e.DueAt.After(q.o.Now()): // it keeps its place
 		return q.db.exec(ctx, "UPDATE sparkloop_conversions SET claimed = 0"+where+"= 0 AND claimed = ?",
 			e.Tracking.Offer, e.Tracking.Submission, c.until.UnixMilli())
 	default:

@@ -15,7 +15,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// temporary makes a folder for an example. Yours is one that survives a deploy.
+// temporary creates a folder for an example. Use a folder that survives a deploy.
 func temporary() (dir string, remove func()) {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
@@ -24,7 +24,7 @@ func temporary() (dir string, remove func()) {
 	return dir, func() { os.RemoveAll(dir) }
 }
 
-// Open a queue, enqueue a conversion, and let the queue deliver it.
+// This example opens a queue and enqueues a conversion. The queue delivers it.
 func Example() {
 	api := sparklooptest.New() // stands for SparkLoop
 	defer api.Close()
@@ -58,8 +58,7 @@ func Example() {
 	// Conversion tracked successfully
 }
 
-// The order and its conversion are stored in one transaction: there is never one
-// without the other.
+// The order and its conversion are stored in one transaction: both or neither.
 func ExampleOutbox_EnqueueTx() {
 	api := sparklooptest.New()
 	defer api.Close()
@@ -97,7 +96,7 @@ func ExampleOutbox_EnqueueTx() {
 			return err
 		}
 		if !paid {
-			return nil // rolled back, and the conversion with it
+			return nil // the rollback removes the conversion too
 		}
 		return tx.Commit()
 	}
@@ -115,8 +114,8 @@ func ExampleOutbox_EnqueueTx() {
 	// unpaid: false <nil>
 }
 
-// SparkLoop refuses a conversion for good. A person corrects the cause, and has it
-// sent again.
+// SparkLoop refuses a conversion. After a person has mended the cause, RedriveAll
+// makes the conversion pending again.
 func ExampleOutbox_RedriveAll() {
 	api := sparklooptest.New()
 	defer api.Close()

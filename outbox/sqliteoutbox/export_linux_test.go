@@ -1,4 +1,4 @@
 package sqliteoutbox
 
-// Place is what the log says of a file system with that number.
+// Place returns the log's text for a file system's number.
 func Place(number uint32) string { return places[number] }

@@ -17,23 +17,24 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// settings are those of each connection to a file of our own. mode=rw: only
-// makeFile makes files. After a long reader the -wal file shrinks to 4 MiB again.
+// settings are for each connection to our own file. With mode=rw only makeFile
+// creates files. After a long read the -wal file shrinks to 4 MiB again.
 const settings = "?mode=rw&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
 	"&_pragma=journal_size_limit(4194304)&_txlock=immediate"
 
-// file is the file that a queue's connections have open. What is committed to it
-// is lost once its path names another file or none.
+// file is the open file of a queue's connections. If its path leads to another
+// file, or to none, new commits are lost.
 type file struct {
 	path  string
-	names []string // to watch
+	names []string // watched paths
 	driver.Connector
 
 	mu   sync.Mutex
 	open map[string]os.FileInfo // by name
 }
 
-// Connect opens a connection to the same file as those before it.
+// Connect opens a connection. It returns an error if the path no longer leads to
+// the file of the earlier connections.
 func (f *file) Connect(ctx context.Context) (driver.Conn, error) {
 	if err := f.check(); err != nil {
 		return nil, err
@@ -49,7 +50,7 @@ func (f *file) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, nil
 }
 
-// identify remembers the file that each name stands for, where it is not known.
+// identify stores the identity of each watched file that exists.
 func (f *file) identify() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -60,16 +61,16 @@ func (f *file) identify() {
 	}
 }
 
-// forget ends the watch over a file that is being closed.
+// forget ends the watch. The file is being closed.
 func (f *file) forget() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.open = nil
 }
 
-var errMoved = errors.New("the open file is no longer in its place: put it back, or restart the program")
+var errMoved = errors.New("the open file was moved, replaced or deleted: put it back, or restart the program")
 
-// check returns errMoved if a name does not stand for the open file any more.
+// check returns errMoved if a watched path no longer leads to the open file.
 func (f *file) check() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -78,13 +79,13 @@ func (f *file) check() error {
 		case err != nil:
 			return fmt.Errorf("%w: %w", errMoved, err)
 		case !os.SameFile(was, is):
-			return fmt.Errorf("%w: %s is another file", errMoved, name)
+			return fmt.Errorf("%w: %s is a different file now", errMoved, name)
 		}
 	}
 	return nil
 }
 
-// openFile returns the pool for a file of our own, which exists.
+// openFile returns the pool for our own file, which must exist.
 func openFile(path string) (*sql.DB, *file, error) {
 	name := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}
 	if !strings.HasPrefix(name.Path, "/") {
@@ -95,18 +96,19 @@ func openFile(path string) (*sql.DB, *file, error) {
 		return nil, nil, err
 	}
 	f := &file{path: path, names: []string{path}, Connector: connector, open: make(map[string]os.FileInfo)}
-	if real, err := filepath.EvalSymlinks(path); err == nil { // SQLite puts the other files beside that one
+	if real, err := filepath.EvalSymlinks(path); err == nil { // SQLite puts -wal and -shm beside the link's target
 		f.names = append(f.names, real, real+"-wal", real+"-shm")
 	}
 	return sql.OpenDB(f), f, nil
 }
 
-// making keeps SQLite from a file that makeFile has not closed yet.
+// making prevents a second makeFile from returning before the first has closed
+// its file.
 var making sync.Mutex
 
-// makeFile makes the file if there is none, for this user alone. It never opens
-// one that is there: closing it would drop the locks that SQLite has on it
-// elsewhere in this process.
+// makeFile creates the file if there is none, readable by this user only. It never
+// opens an existing file: closing it would drop SQLite's locks on the file in this
+// process.
 func makeFile(path string) error {
 	making.Lock()
 	defer making.Unlock()
@@ -116,7 +118,7 @@ func makeFile(path string) error {
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if left, err := os.Stat(path + "-wal"); err == nil && left.Mode().IsRegular() && left.Size() > 0 {
-			return fmt.Errorf("the file is missing, but not %s-wal, which may hold conversions: "+
+			return fmt.Errorf("the file is missing, but %s-wal exists and may hold conversions: "+
 				"put the file back, or move %[1]s-wal and %[1]s-shm away", path)
 		}
 		var f *os.File
@@ -130,9 +132,9 @@ func makeFile(path string) error {
 	return nil
 }
 
-const unwritable = "the file cannot be written; its folder must exist and let this process write"
+const unwritable = "the file cannot be written; its folder must exist and be writable by this process"
 
-// plain says in clear words why a file cannot be ours.
+// plain adds to an error of SQLite what to do.
 func plain(path string, err error) error {
 	var said *sqlite.Error
 	if !errors.As(err, &said) {
@@ -140,7 +142,7 @@ func plain(path string, err error) error {
 	}
 	switch said.Code() & 0xff { // the rest is SQLite's detail
 	case sqlite3.SQLITE_NOTADB:
-		return fmt.Errorf("%s is not a SQLite database; it is left as it is: give another path: %w", path, err)
+		return fmt.Errorf("%s is not a SQLite database; it was not changed: use another path: %w", path, err)
 	case sqlite3.SQLITE_CORRUPT:
 		return fmt.Errorf("%s is damaged; copy it, then restore a backup or run the sqlite3 command .recover: %w", path, err)
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY:

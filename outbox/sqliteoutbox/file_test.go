@@ -18,7 +18,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// A conversion in a file that no path names ends with the process.
+// A conversion in a deleted file is lost with the process.
 func TestNothingIsAcknowledgedOnceTheFileIsGone(t *testing.T) {
 	t.Parallel()
 	for name, away := range map[string]func(path string) error{
@@ -51,7 +51,7 @@ func TestNothingIsAcknowledgedOnceTheFileIsGone(t *testing.T) {
 			_, err = q.RedriveAll(t.Context(), outbox.Dead)
 			require.ErrorContains(t, err, "restart the program")
 
-			// What was acknowledged before is still delivered.
+			// Conversions from before are still delivered.
 			api.Fail(sparklooptest.Fault{}, 0)
 			require.NoError(t, api.WaitConfirmed(t.Context(), before))
 			require.NoError(t, q.Close(t.Context()))
@@ -63,12 +63,12 @@ func TestNothingIsAcknowledgedOnceTheFileIsGone(t *testing.T) {
 			require.Error(t, err)
 			require.Error(t, q.Enqueue(t.Context(), click(api)), "after Close")
 			_, err = os.Stat(path)
-			require.ErrorIs(t, err, os.ErrNotExist, "nothing is made in its place")
+			require.ErrorIs(t, err, os.ErrNotExist, "no new file is created")
 		})
 	}
 }
 
-// replace puts a copy in the place of a file.
+// replace replaces a file with a copy.
 func replace(path string) error {
 	all, err := os.ReadFile(path)
 	if err != nil {
@@ -80,7 +80,7 @@ func replace(path string) error {
 	return os.Rename(path+".new", path)
 }
 
-// The log lies beside the file that a link leads to.
+// The write-ahead log is beside the file that a link leads to.
 func TestALinkIsWatchedWithItsTarget(t *testing.T) {
 	t.Parallel()
 	for name, away := range map[string]func(link, target string) error{
@@ -152,7 +152,7 @@ func TestTheApplicationsFileIsWatchedToo(t *testing.T) {
 	assert.Equal(t, 1, count(log.String(), "deleted, moved or replaced"))
 }
 
-// Without its database the log is of no use, and SQLite would delete it.
+// SQLite would delete a write-ahead log without its database.
 func TestOpenDeletesNoLogOfAMissingFile(t *testing.T) {
 	t.Parallel()
 	api := sparklooptest.NewServer(t)
@@ -167,7 +167,7 @@ func TestOpenDeletesNoLogOfAMissingFile(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-// The steps are those of docs/outbox.md.
+// The steps follow docs/outbox.md.
 func TestABackupOfAnOpenFileCanBeRestored(t *testing.T) {
 	t.Parallel()
 	api := sparklooptest.NewServer(t)

@@ -17,13 +17,12 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// BenchmarkIdle tells what an open queue with nothing to do takes of one core,
-// over five seconds.
+// BenchmarkIdle reports an idle queue's share of one core, over five seconds.
 func BenchmarkIdle(b *testing.B) {
 	q, err := Open(b.Context(), filepath.Join(b.TempDir(), "queue.db"), sparklooptest.NewServer(b).Client(), outbox.Options{})
 	require.NoError(b, err)
 	defer q.Close(b.Context())
-	time.Sleep(2 * time.Second) // it looks more often right after it was opened
+	time.Sleep(2 * time.Second) // it polls more often right after Open
 	const span = 5 * time.Second
 	var used time.Duration
 	n := 0
@@ -36,7 +35,7 @@ func BenchmarkIdle(b *testing.B) {
 	b.ReportMetric(100*float64(used)/float64(span)/float64(n), "%core")
 }
 
-// cpu is what the process has used.
+// cpu returns the CPU time of the process.
 func cpu(b *testing.B) time.Duration {
 	b.Helper()
 	var r syscall.Rusage
@@ -44,8 +43,8 @@ func cpu(b *testing.B) time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-// BenchmarkMemory tells how much memory the process holds while it delivers
-// from a million pending conversions.
+// BenchmarkMemory reports the memory of a process that delivers from a million
+// pending conversions.
 func BenchmarkMemory(b *testing.B) {
 	full := filled(b, 1_000_000, 1_000_000)
 	path := full.db.file.path
@@ -73,7 +72,7 @@ func BenchmarkMemory(b *testing.B) {
 
 var vmRSS = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
 
-// resident is the process's memory in KiB.
+// resident returns the process's memory in KiB.
 func resident(b *testing.B) int {
 	b.Helper()
 	status, err := os.ReadFile("/proc/self/status")

@@ -20,7 +20,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// settings are those that the README recommends for an application's database.
+// settings are the README's settings for an application's database.
 const settings = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate"
 
 // closed closes a queue when the test ends.
@@ -34,7 +34,7 @@ func closed(t *testing.T, q *sqliteoutbox.Outbox) *sqliteoutbox.Outbox {
 	return q
 }
 
-// shop is an application's database, with orders.
+// shop returns an application's database, with orders.
 func shop(t *testing.T, query string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "shop.db")+query)

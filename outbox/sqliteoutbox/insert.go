@@ -13,11 +13,11 @@ import (
 // insertMax is how many conversions one transaction stores.
 const insertMax = 500
 
-// insert has no numbered parameters: bun reads ?1 as its own.
+// insert has no numbered parameters: bun uses ?1 itself.
 const insert = `INSERT INTO sparkloop_conversions (offer, submission, captured, enqueued, lane, due, swept)
 	VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (offer, submission) DO NOTHING`
 
-// insertArgs are those of insert.
+// insertArgs returns the arguments of insert.
 func (q *Outbox) insertArgs(t sparkloop.Tracking, lane int, swept bool) []any {
 	var captured int64
 	if !t.CapturedAt.IsZero() {
@@ -33,20 +33,20 @@ func (q *Outbox) insertArgs(t sparkloop.Tracking, lane int, swept bool) []any {
 
 // insertion is a call that waits until its conversions are on disk.
 type insertion struct {
-	ctx  context.Context //nolint:containedctx // of a caller who may leave
+	ctx  context.Context //nolint:containedctx // of the caller, who may give up
 	rows [][]any         // of insertArgs
 
-	stored int // how many were new
+	stored int // number of new conversions
 	err    error
-	done   chan struct{} // closed when the two are set
+	done   chan struct{} // closed when stored and err are set
 }
 
-// insert stores conversions and returns how many were new. Those of calls that
-// arrive while one is writing share the next transaction and its fsync.
+// insert stores conversions and returns the number of new ones. Calls that arrive
+// during a write share the next transaction and its fsync.
 func (d *database) insert(ctx context.Context, rows ...[]any) (stored int, err error) {
 	i := &insertion{rows: rows}
 	d.mu.Lock()
-	if !d.storing { // at once, without another goroutine
+	if !d.storing { // store without another goroutine
 		d.storing = true
 		d.mu.Unlock()
 		defer d.storeWaiting()
@@ -66,7 +66,7 @@ func (d *database) insert(ctx context.Context, rows ...[]any) (stored int, err e
 	}
 }
 
-// storeWaiting has those insertions stored that wait.
+// storeWaiting starts the storing of the waiting insertions.
 func (d *database) storeWaiting() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -83,8 +83,8 @@ func (d *database) storeWaiting() {
 	}()
 }
 
-// next takes from the insertions that wait those of the next transaction. It
-// leaves out those whose callers have left.
+// next takes the insertions of the next transaction from those that wait. It drops
+// insertions whose callers have given up.
 func (d *database) next() (batch []*insertion) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -102,8 +102,8 @@ func (d *database) next() (batch []*insertion) {
 	return batch
 }
 
-// store stores a batch. It takes it once the database can be written: until then
-// more arrive.
+// store stores a batch. It calls next when the database can be written: until then
+// more insertions arrive.
 func (d *database) store(ctx context.Context, next func() []*insertion) (batch []*insertion, err error) {
 	err = d.use(ctx, true, func(ctx context.Context, db *sql.DB) error {
 		if batch == nil {
@@ -111,13 +111,13 @@ func (d *database) store(ctx context.Context, next func() []*insertion) (batch [
 		}
 		return patient(ctx, busy, func() error { return d.storeIn(ctx, db, batch) })
 	})
-	if gone := d.inPlace(); gone != nil { // also where it was stored: in a file that nobody finds
+	if gone := d.inPlace(); gone != nil { // the stored rows are in a lost file
 		err = gone
 	}
 	return batch, err
 }
 
-// storeIn stores a batch in one transaction. One conversion alone needs none.
+// storeIn stores a batch in one transaction. A single conversion needs none.
 func (d *database) storeIn(ctx context.Context, db *sql.DB, batch []*insertion) (err error) {
 	insert, err := d.inserting(ctx, db)
 	if err != nil {
@@ -139,9 +139,10 @@ func (d *database) storeIn(ctx context.Context, db *sql.DB, batch []*insertion) 
 	return tx.Commit()
 }
 
-// inserting is insert, prepared: to parse it takes longer than to run it.
+// inserting returns insert as a prepared statement: parsing takes longer than
+// running.
 func (d *database) inserting(ctx context.Context, db *sql.DB) (*sql.Stmt, error) {
-	if db != d.db { // it is closed after this use
+	if db != d.db { // db is closed after this use
 		return db.PrepareContext(ctx, insert)
 	}
 	d.mu.Lock()

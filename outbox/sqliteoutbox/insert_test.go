@@ -19,8 +19,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// slowDisk makes connections to a database whose every commit takes a time. In a
-// bubble that is the clock's.
+// slowDisk opens connections whose commits take a time. In a synctest bubble it is
+// the bubble's time.
 type slowDisk struct {
 	driver.Connector
 	fsync   time.Duration
@@ -39,7 +39,7 @@ func (d slowDisk) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, err
 }
 
-// onSlowDisk is a queue in an application's database on such a disk.
+// onSlowDisk returns a queue in an application's database on a slow disk.
 func onSlowDisk(t *testing.T, path string, o outbox.Options) (*Outbox, *sql.DB, *atomic.Int32) {
 	t.Helper()
 	connector, err := sqlite.NewConnector("file:" + path + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate")
@@ -74,7 +74,7 @@ func TestConcurrentCallsShareAnFsync(t *testing.T) {
 	})
 }
 
-// An acknowledged conversion is committed.
+// After Enqueue returns nil, the conversion is committed.
 func TestAnAcknowledgementWaitsForTheCommit(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "shop.db")
@@ -98,8 +98,8 @@ func TestAnAcknowledgementWaitsForTheCommit(t *testing.T) {
 	})
 }
 
-// Whoever leaves before the transaction begins stores nothing, and takes no
-// other along.
+// A caller who gives up before the transaction begins stores nothing, and does not
+// affect the other callers.
 func TestACallerWhoLeavesIsNotInTheBatch(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "shop.db")
@@ -131,7 +131,7 @@ func TestACallerWhoLeavesIsNotInTheBatch(t *testing.T) {
 	})
 }
 
-// A batch that fails is refused to all of its callers, and leaves nothing behind.
+// If a batch fails, all of its callers get the error, and nothing is stored.
 func TestABatchThatFailsIsRefusedToAll(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "shop.db")

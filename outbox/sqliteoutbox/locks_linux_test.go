@@ -13,8 +13,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// Without its lock on the file a queue loses its write-ahead log to the next
-// process that closes the file. Closing any descriptor of the file would drop it.
+// Without its lock on the file, a queue loses its write-ahead log when the next
+// process closes the file. Closing any descriptor of the file would drop the lock.
 func TestAnotherQueueOnTheFileLeavesTheLocks(t *testing.T) {
 	t.Parallel()
 	api := sparklooptest.NewServer(t)
@@ -28,7 +28,7 @@ func TestAnotherQueueOnTheFileLeavesTheLocks(t *testing.T) {
 	require.NoError(t, first.Enqueue(t.Context(), click(api)))
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	require.NoError(t, err)
-	defer file.Close() // not before the end: that alone drops them
+	defer file.Close() // not before the end: this close drops the locks
 	assert.True(t, locked(t, file))
 	second := open()
 	assert.True(t, locked(t, file), "after Open")
@@ -38,8 +38,8 @@ func TestAnotherQueueOnTheFileLeavesTheLocks(t *testing.T) {
 	assert.True(t, locked(t, file), "after Enqueue, which opened the file for itself")
 }
 
-// locked says whether this process has SQLite's shared lock on a file. It asks
-// for a lock of the open file's own, which conflicts with those of the process.
+// locked reports whether this process has SQLite's shared lock on a file. It tests
+// for an open file description lock, which conflicts with the process's locks.
 func locked(t *testing.T, file *os.File) bool {
 	t.Helper()
 	const ofdGetLock = 36                                                       // F_OFD_GETLK

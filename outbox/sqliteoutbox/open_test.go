@@ -34,7 +34,7 @@ func TestOpenSaysWhatIsWrongWithAPath(t *testing.T) {
 		filepath.Join(dir, "none", "new.db"): "its folder must exist",
 		filepath.Join(text, "new.db"):        "its folder must exist",
 		"/proc/new.db":                       "let this process write",
-		text:                                 "is not a SQLite database; it is left as it is",
+		text:                                 "is not a SQLite database; it was not changed",
 	} {
 		q, err := sqliteoutbox.Open(t.Context(), path, c, outbox.Options{})
 		assert.Nil(t, q)
@@ -46,7 +46,7 @@ func TestOpenSaysWhatIsWrongWithAPath(t *testing.T) {
 	assert.Equal(t, "not a database", string(left))
 	all, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	assert.Len(t, all, 1, "nothing was made")
+	assert.Len(t, all, 1, "nothing was created")
 }
 
 func TestOpenSaysThatAFileCannotBeWritten(t *testing.T) {
@@ -60,14 +60,14 @@ func TestOpenSaysThatAFileCannotBeWritten(t *testing.T) {
 		t.Helper()
 		for _, noMigrate := range []bool{false, true} {
 			_, err := sqliteoutbox.Open(t.Context(), path, c, outbox.Options{Workers: -1, NoMigrate: noMigrate})
-			assert.ErrorContains(t, err, "the file cannot be written; its folder must exist and let this process write", noMigrate)
+			assert.ErrorContains(t, err, "the file cannot be written; its folder must exist and be writable by this process", noMigrate)
 		}
 	}
 	require.NoError(t, os.Mkdir(path+"-wal", 0o700))
 	refused(t)
 	require.NoError(t, os.Remove(path+"-wal"))
 	if os.Geteuid() <= 0 {
-		return // to root every file is writable
+		return // root can write every file
 	}
 	require.NoError(t, os.Chmod(filepath.Dir(path), 0o500))
 	refused(t)
@@ -100,7 +100,7 @@ func TestOpenDBRefusesAnotherDatabase(t *testing.T) {
 	require.ErrorContains(t, err, "sparkloop outbox: open: connect: no such host")
 }
 
-// unreachable is a driver whose database cannot be reached.
+// unreachable is a driver that cannot connect.
 type unreachable struct{}
 
 func (unreachable) Connect(context.Context) (driver.Conn, error) {
@@ -168,13 +168,13 @@ func TestSchemaVersions(t *testing.T) {
 	require.NoError(t, open(enqueueOnly))
 	require.NoError(t, open(untouched))
 
-	// A later version has added something, and was rolled back.
+	// A later version has added a column, and was rolled back.
 	exec("ALTER TABLE sparkloop_conversions ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'")
 	exec("UPDATE sparkloop_outbox SET version = 9")
 	require.NoError(t, open(enqueueOnly))
 	require.NoError(t, open(untouched))
 	exec("UPDATE sparkloop_outbox SET minimum = 7")
-	require.ErrorContains(t, open(enqueueOnly), "the tables are of version 9, for programs from version 7 on, and this one is of version 1: use a newer one")
+	require.ErrorContains(t, open(enqueueOnly), "the tables have version 9, which needs a program of version 7 or later; this program has version 1: update it")
 	exec("UPDATE sparkloop_outbox SET version = 0, minimum = 0")
 	require.ErrorContains(t, open(untouched), "open it once without NoMigrate")
 }
@@ -197,7 +197,7 @@ func TestTheLogIsWarnedOfTheDatabase(t *testing.T) {
 	}
 }
 
-// memory is a database that every connection but the first would find empty.
+// memory returns a database that is empty for each connection except the first.
 func memory(t *testing.T) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", ":memory:")

@@ -12,17 +12,17 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
 )
 
-// Each condition names the lane, so that SQLite finds the first of it in the
-// index on (lane, due).
+// laneIs begins a condition on one lane: SQLite then reads the first conversion
+// from the index on (lane, due).
 const laneIs = "state = 0 AND lane = "
 
-// free is the condition for a conversion that no process delivers. A claim that
-// ends later than any that we make is that of a clock that was ahead.
+// free returns the condition for a conversion without a claim. A claim with an
+// impossibly late end does not count: a clock was ahead.
 func (q *Outbox) free(now time.Time) string {
 	return fmt.Sprintf("claimed NOT BETWEEN %d AND %d", now.UnixMilli()+1, now.Add(2*q.policy.Lease()).UnixMilli())
 }
 
-// pick returns the conversion whose turn it is, or how long it is until one is
+// pick returns the conversion whose turn it is, or the time until the next one is
 // due: pollIdle if none waits.
 func (q *Outbox) pick(ctx context.Context, now time.Time) (first *outbox.Entry, wait time.Duration, err error) {
 	for {
@@ -62,8 +62,8 @@ func (q *Outbox) pick(ctx context.Context, now time.Time) (first *outbox.Entry, 
 	}
 }
 
-// sort puts those into their lane that are due, no longer fresh or too late, some
-// hundred at a time.
+// sort moves conversions to their lane when they are due, no longer fresh, or
+// late: at most 500 per lane in a call.
 func (q *Outbox) sort(ctx context.Context, now time.Time) error {
 	const (
 		clicked = "iif(captured > 0, captured * 1000, enqueued)"
@@ -98,10 +98,10 @@ func (q *Outbox) waiting(ctx context.Context, f delivery.Filter) ([]outbox.Entry
 	return q.pending(ctx, condition+order+" LIMIT "+strconv.Itoa(f.Limit), args...)
 }
 
-// wakeOffer makes due what waits of an offer.
+// wakeOffer makes an offer's waiting conversions due.
 func (q *Outbox) wakeOffer(ctx context.Context, offer string) {
 	now := q.o.Now().UnixMilli()
 	if _, err := q.db.exec(ctx, "UPDATE sparkloop_conversions SET due = ?1 WHERE "+laneIs+"5 AND due > ?1 AND offer = ?2", now, offer); err != nil {
-		q.o.Logger.Warn("sparkloop outbox: an offer goes on later", slog.String("offer", offer), slog.Any("error", err))
+		q.o.Logger.Warn("sparkloop outbox: an offer's waiting conversions could not be made due now; they are sent later", slog.String("offer", offer), slog.Any("error", err))
 	}
 }

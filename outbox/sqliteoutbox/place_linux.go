@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// volatile says what is wrong with a file's place, or nothing.
+// volatile returns what is wrong with a file's place, or "".
 func volatile(path string) string {
 	var fs syscall.Statfs_t
 	if err := syscall.Statfs(filepath.Dir(path), &fs); err != nil {
@@ -16,7 +16,8 @@ func volatile(path string) string {
 
 const unsafeLocks = ", where SQLite's locks are not safe"
 
-// The magic numbers are those of statfs(2) and of the kernel's magic.h.
+// places are the unsafe file systems, by the magic numbers of statfs(2) and of the
+// kernel's magic.h.
 var places = map[uint32]string{
 	0x794c7630: "a container's own layer (overlayfs), which a redeploy erases",
 	0x61756673: "a container's own layer (aufs), which a redeploy erases",

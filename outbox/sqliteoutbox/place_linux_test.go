@@ -13,7 +13,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// The numbers are those that stat -f -c %t prints on such mounts.
+// The numbers are the output of stat -f -c %t on these mounts.
 func TestSharedFoldersAreWarnedOf(t *testing.T) {
 	t.Parallel()
 	for number, name := range map[uint32]string{0x65735546: "FUSE or virtiofs", 0x01021997: "9p", 0x6969: "NFS", 0xfe534d42: "SMB"} {
@@ -23,7 +23,7 @@ func TestSharedFoldersAreWarnedOf(t *testing.T) {
 	assert.Empty(t, sqliteoutbox.Place(0xef53), "ext4")
 }
 
-// Linux has memory mounted there.
+// Linux mounts a tmpfs there.
 func TestTheLogIsWarnedOfAFileThatARestartErases(t *testing.T) {
 	t.Parallel()
 	dir, err := os.MkdirTemp("/dev/shm", "sparkloop-") //nolint:usetesting // that is the place to test

@@ -2,6 +2,5 @@
 
 package sqliteoutbox
 
-// volatile says what is wrong with a file's place, which is known on Linux
-// alone.
+// volatile returns "": only Linux has the check.
 func volatile(string) string { return "" }

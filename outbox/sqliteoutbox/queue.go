@@ -56,7 +56,7 @@ func (q *Outbox) stats(ctx context.Context) (outbox.Stats, error) {
 	return s, q.byHour(ctx, now, &s.ConfirmedByHour)
 }
 
-// byHour counts the confirmations in each of the hours that end at now.
+// byHour counts the confirmations by hour. The last hour ends at now.
 func (q *Outbox) byHour(ctx context.Context, now time.Time, hours *[24]int) error {
 	_, err := q.db.query(ctx, func(scan func(...any) error) error {
 		var ago, n int
@@ -125,14 +125,14 @@ func (q *Outbox) Redrive(ctx context.Context, ids ...int64) (int, error) {
 func (q *Outbox) RedriveAll(ctx context.Context, s outbox.State) (int, error) {
 	state, err := number(s)
 	if err == nil && s != outbox.Dead && s != outbox.Expired {
-		err = fmt.Errorf("what is %s cannot be redriven", s)
+		err = fmt.Errorf("%s conversions cannot be redriven, only dead and expired ones", s)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("sparkloop outbox: redrive: %w", err)
 	}
 	defer q.rouse()
 	n, last := 0, int64(0)
-	for { // in batches: for millions one statement's log would fill the disk
+	for { // in batches: one statement for millions could fill the disk with its log
 		var end sql.NullInt64
 		_, err := q.db.query(ctx, func(scan func(...any) error) error { return scan(&end) },
 			"SELECT max(id) FROM (SELECT id FROM sparkloop_conversions WHERE "+inState(state)+" AND id > ? ORDER BY id LIMIT 1000)", last)
@@ -153,7 +153,7 @@ func (q *Outbox) RedriveAll(ctx context.Context, s outbox.State) (int, error) {
 	}
 }
 
-// engine is what the queue does for delivery.Policy.Background.
+// engine implements delivery.Engine.
 type engine struct{ q *Outbox }
 
 func (g engine) Missing(ctx context.Context, ts []sparkloop.Tracking) ([]sparkloop.Tracking, error) {
@@ -187,7 +187,7 @@ func (g engine) Sweep(ctx context.Context, ts []sparkloop.Tracking, lane int) (i
 }
 
 func (g engine) Tidy(ctx context.Context, confirmedBefore, horizon time.Time) error {
-	_ = g.q.db.inPlace() // for the log
+	_ = g.q.db.inPlace() // logs a lost file
 	for {
 		n, err := g.q.db.exec(ctx, expiredRows, confirmedBefore.UnixMilli())
 		if err != nil {

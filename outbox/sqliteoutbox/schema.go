@@ -7,19 +7,18 @@ import (
 	"fmt"
 )
 
-// version is the schema that this program makes. A change adds, so that an
-// older program runs on a newer schema as long as that one's minimum allows it.
+// version is the version of the schema. A change only adds, so that an older
+// program works with a newer schema if its minimum allows it.
 const version = 1
 
-// Times are unix milliseconds on the queue's clock, but for captured, which is
-// in seconds; 0 is none. States are in the order of states, lanes are those of
-// package delivery, and due orders a lane. A conversion that is being delivered is
-// claimed until that time. finished of a pending one is when it was redriven.
+// schema creates the tables. Times are unix milliseconds on the queue's clock, or 0
+// for none; captured is in seconds. States are numbers in the order of states.
+// Lanes are those of package delivery, and due orders a lane. claimed is the end of
+// a claim. finished of a pending conversion is when it was redriven.
 //
-// A checkout waits for the insert, so that writes to the table and two indexes
-// alone. Finished conversions, which most are, are counted when they finish; rows
-// 1 to 3 of sparkloop_counts are those in a state, row 4 is those of them that
-// were swept.
+// A checkout waits for the insert, so it writes only the table and two indexes.
+// Finished conversions are counted by triggers: in sparkloop_counts, rows 1 to 3
+// count a state, and row 4 counts the swept ones of these states.
 const schema = `
 CREATE TABLE sparkloop_outbox (
 	id       INTEGER PRIMARY KEY CHECK (id = 1),
@@ -64,21 +63,21 @@ CREATE TRIGGER sparkloop_conversions_deleted AFTER DELETE ON sparkloop_conversio
 END;
 `
 
-// prepare makes the tables, brings them up to date, or only checks them.
+// prepare creates, updates or only checks the tables.
 func prepare(ctx context.Context, db *sql.DB, noMigrate bool) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	defer conn.Close() //nolint:errcheck // it goes back to the pool
+	defer conn.Close() //nolint:errcheck // returns it to the pool
 	if err := conn.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(new(string)); err != nil {
-		return fmt.Errorf("it cannot be used as a SQLite database: %w", err)
+		return fmt.Errorf("not usable as a SQLite database: %w", err)
 	}
 	if noMigrate {
 		return check(ctx, conn)
 	}
 	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return fmt.Errorf("it cannot be written: %w", err)
+		return fmt.Errorf("the database cannot be written: %w", err)
 	}
 	err = migrate(ctx, conn)
 	end := "COMMIT"
@@ -100,12 +99,12 @@ func migrate(ctx context.Context, conn *sql.Conn) error {
 		return err
 	}
 	if _, err := conn.ExecContext(ctx, schema); err != nil {
-		return fmt.Errorf("make the tables: %w", err)
+		return fmt.Errorf("create the tables: %w", err)
 	}
 	return nil
 }
 
-// check refuses a schema that this program cannot work with.
+// check returns an error for a schema that this program cannot use.
 func check(ctx context.Context, conn *sql.Conn) error {
 	have, minimum, err := versions(ctx, conn)
 	switch {
@@ -114,14 +113,14 @@ func check(ctx context.Context, conn *sql.Conn) error {
 	case have == 0:
 		return errors.New("the tables are missing and NoMigrate is set: open it once without NoMigrate")
 	case have < version:
-		return fmt.Errorf("the tables are of version %d, this program needs %d, and NoMigrate is set: open it once without NoMigrate", have, version)
+		return fmt.Errorf("the tables have version %d, this program needs %d, and NoMigrate is set: open it once without NoMigrate", have, version)
 	case minimum > version:
-		return fmt.Errorf("the tables are of version %d, for programs from version %d on, and this one is of version %d: use a newer one", have, minimum, version)
+		return fmt.Errorf("the tables have version %d, which needs a program of version %d or later; this program has version %d: update it", have, minimum, version)
 	}
 	return nil
 }
 
-// versions returns those of the schema that is there, 0 if there is none.
+// versions returns the versions of the existing schema, or 0 if there is none.
 func versions(ctx context.Context, conn *sql.Conn) (have, minimum int, err error) {
 	var tables int
 	err = conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'sparkloop_outbox'").Scan(&tables)

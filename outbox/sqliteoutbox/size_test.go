@@ -16,7 +16,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// fill stores that many conversions in a state.
+// fill stores a number of conversions in a state.
 func fill(t *testing.T, q *Outbox, prefix string, rows, state int) {
 	t.Helper()
 	_, err := q.db.db.ExecContext(t.Context(), `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
@@ -46,7 +46,7 @@ func TestManyAreRedrivenInBatches(t *testing.T) {
 	})
 }
 
-// The log of a file grows while somebody reads, and shrinks after that.
+// The write-ahead log grows during a long read, and shrinks afterwards.
 func TestALongReaderLeavesASmallLog(t *testing.T) {
 	t.Parallel()
 	q, _ := opened(t, outbox.Options{Workers: -1})
@@ -71,7 +71,7 @@ func TestALongReaderLeavesASmallLog(t *testing.T) {
 	assert.LessOrEqual(t, size(), int64(4<<20))
 }
 
-// What the status page and delivery ask for must not read all rows.
+// The queries of the status page and of delivery must not read all rows.
 func TestQueriesUseTheIndexes(t *testing.T) {
 	t.Parallel()
 	q, _ := opened(t, outbox.Options{Workers: -1})

@@ -1,6 +1,6 @@
-// Package sqliteoutbox is the outbox for one machine: it keeps conversions in
-// a SQLite file until SparkLoop has confirmed them. It needs no server and no C
-// compiler.
+// Package sqliteoutbox is the outbox for one machine. It stores conversions in a
+// SQLite file until SparkLoop has confirmed them. It needs no server and no C
+// compiler. States, retries and pauses are described in package outbox.
 //
 //	queue, err := sqliteoutbox.Open(ctx, "/var/lib/shop/sparkloop.db", client, outbox.Options{})
 //	...
@@ -8,17 +8,17 @@
 //	...
 //	err = queue.Close(ctx) // when the program ends, after the HTTP server
 //
-// An application whose orders are in SQLite gives its database to [OpenDB] and
-// calls [Outbox.EnqueueTx] in the order's own transaction: then there is never
-// one without the other. For orders in any other database see
+// If your orders are in SQLite, pass their database to [OpenDB] and call
+// [Outbox.EnqueueTx] in the order's transaction. The order and its conversion are
+// then stored together or not at all. For orders in another database see
 // outbox.Options.Source.
 //
 // Several processes on one machine may open the same file. They share the work
-// and the rate limit. A file on a network share is not safe; use riveroutbox
-// for several machines.
+// and the rate limit. A file on a network share is not safe: for several machines
+// use riveroutbox.
 //
-// What a process was delivering when it was killed is taken up again 35 seconds
-// later.
+// If a process is killed during a delivery, the conversion is sent again 35
+// seconds later.
 //
 // The package registers modernc.org/sqlite as the driver "sqlite". A program
 // with another driver of that name, such as github.com/glebarez/go-sqlite, panics
@@ -51,31 +51,33 @@ type Outbox struct {
 
 	turn    int // counts the claims of this process
 	mu      sync.Mutex
-	leftOut []string // the ids of conversions that this process does not deliver
-	lost    int      // how many of them are left out because an answer cannot be stored
+	leftOut []string // IDs of conversions that this process skips
+	lost    int      // how many of them: their answers cannot be stored
 
-	wake    chan struct{}      // something may be due
+	wake    chan struct{}      // a conversion may be due
 	stop    context.CancelFunc // ends taking new work
-	abort   context.CancelFunc // ends the calls under way
+	abort   context.CancelFunc // cancels the calls in progress
 	stopped chan struct{}      // closed when all work has ended
 }
 
 var _ outbox.Queue = (*Outbox)(nil)
 
-// Open opens the queue in a file of its own and starts to deliver. The file is
-// made if there is none; its folder must exist, on a disk that a redeploy does
-// not erase: of a file on a container's own layer or in memory the log warns.
-// Write-ahead logging and full synchronisation are set, so what is enqueued
-// survives a power cut too. While the file is open, do not move, replace or delete
-// it: Enqueue then returns an error. See docs/outbox.md for backups.
+// Open opens the queue in its own file and starts to deliver. It creates the file
+// if there is none. The folder must exist, on a disk that a redeploy does not
+// erase. Open logs a warning for a file on a container's own layer, in memory or
+// on a network share.
 //
-// ctx bounds the opening alone; delivery goes on until [Outbox.Close]. Open sends
-// nothing to SparkLoop. It fails for a wrong option, for a path that cannot be
-// written, a file that is not SQLite's, and one that a newer version has made
-// unreadable to this one.
+// Open sets write-ahead logging and full synchronisation, so enqueued conversions
+// survive a power cut. Do not move, replace or delete the file while it is open:
+// Enqueue then returns an error. See docs/outbox.md for backups.
+//
+// ctx bounds only the opening; delivery continues until [Outbox.Close]. Open sends
+// nothing to SparkLoop. It returns an error for an invalid option, a path that
+// cannot be written, a file that is not a SQLite database, and tables that need a
+// newer version of this package.
 func Open(ctx context.Context, path string, c *sparkloop.Client, o outbox.Options) (*Outbox, error) {
 	if path == "" || path == ":memory:" || strings.HasPrefix(path, "file:") {
-		return nil, fmt.Errorf("sparkloop outbox: open: %q is not the path of a file: give one on a disk that lasts, and nothing of a connection string", path)
+		return nil, fmt.Errorf("sparkloop outbox: open: %q is not the path of a file: use a path on a persistent disk, not a connection string", path)
 	}
 	absolute, err := filepath.Abs(path) // the working folder may change
 	if err != nil {
@@ -93,20 +95,19 @@ func Open(ctx context.Context, path string, c *sparkloop.Client, o outbox.Option
 	return q, nil
 }
 
-// OpenDB opens the queue in the application's SQLite database, whichever driver
-// it has, and starts to deliver. It makes its tables there, whose names begin
-// with "sparkloop_". The database stays the application's: close it after the
-// queue.
+// OpenDB opens the queue in the application's SQLite database, with any driver,
+// and starts to deliver. It creates its tables there. Their names begin with
+// "sparkloop_". Close the database yourself, after the queue.
 //
-// The queue writes while the application does, so the connections need a busy
-// timeout, and transactions that read before they write have to begin as
-// immediate ones. With modernc.org/sqlite:
+// The queue writes while the application does. So the connections need a busy
+// timeout, and transactions that read before they write must be immediate. With
+// modernc.org/sqlite:
 //
 //	sql.Open("sqlite", "file:shop.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate")
 //
-// In a pool of one connection a goroutine that holds a transaction must use
-// [Outbox.EnqueueTx]; Enqueue would wait for the connection, for ten seconds.
-// For the rest see [Open].
+// In a pool of one connection, a goroutine that holds a transaction must call
+// [Outbox.EnqueueTx]. Enqueue would wait 10 s for the connection and return an
+// error. Otherwise OpenDB works like [Open].
 func OpenDB(ctx context.Context, db *sql.DB, c *sparkloop.Client, o outbox.Options) (*Outbox, error) {
 	if db == nil {
 		return nil, errors.New("sparkloop outbox: open: the database is nil")
@@ -135,7 +136,7 @@ func open(ctx context.Context, db *database, c *sparkloop.Client, o outbox.Optio
 	if err := prepare(ctx, db.db, o.NoMigrate); err != nil {
 		return nil, err
 	}
-	if db.own { // SQLite opens a file that it can only read, and says nothing
+	if db.own { // SQLite opens a read-only file without an error
 		if _, err := db.exec(ctx, "UPDATE sparkloop_outbox SET revision = revision WHERE 0"); err != nil {
 			return nil, err
 		}
@@ -151,16 +152,16 @@ func open(ctx context.Context, db *database, c *sparkloop.Client, o outbox.Optio
 	return q, nil
 }
 
-// Client returns a client for direct calls that go through the queue's rate
-// limit. It does not retry: use [sparkloop.Client.With] for that.
+// Client returns a client for direct calls. It shares the queue's rate limit and
+// does not retry: for retries use [sparkloop.Client.With].
 func (q *Outbox) Client() *sparkloop.Client { return q.policy.Client() }
 
-// Delivered counts what this process has delivered since Open. It reads no
+// Delivered returns the counts of this process since Open, without reading the
 // database. Add up the counts of all processes.
 func (q *Outbox) Delivered() outbox.Delivered { return q.policy.Delivered() }
 
-// Close implements [outbox.Queue]. A call of another method closes the file for
-// itself when it ends.
+// Close implements [outbox.Queue]. Afterwards each call of another method opens
+// and closes the file.
 func (q *Outbox) Close(ctx context.Context) error {
 	q.stop()
 	select {
@@ -170,11 +171,11 @@ func (q *Outbox) Close(ctx context.Context) error {
 	}
 	var err error
 	if q.policy.Flying() > 0 {
-		err = fmt.Errorf("sparkloop outbox: close: deliveries were broken off: %w", ctx.Err())
+		err = fmt.Errorf("sparkloop outbox: close: deliveries were canceled, their conversions stay pending: %w", ctx.Err())
 	}
 	q.abort()
 	select {
-	case <-q.stopped: // what was under way is due again at once
+	case <-q.stopped: // canceled deliveries are due again at once
 	case <-time.After(time.Second):
 	}
 	return errors.Join(err, q.closeFile())
@@ -187,19 +188,19 @@ func (q *Outbox) closeFile() error {
 	return nil
 }
 
-// warnOfSettings tells the log what in the application's database will hurt.
+// warnOfSettings logs settings of the application's database that cause failures.
 func (q *Outbox) warnOfSettings(ctx context.Context) {
 	var seq, busy int
 	var name, file string
 	if err := q.db.db.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&busy); err == nil && busy == 0 {
 		q.o.Logger.WarnContext(ctx, "sparkloop outbox: the database's connections have no busy_timeout: "+
-			"the application's writes will fail with SQLITE_BUSY while the queue writes")
+			"the application's writes fail with SQLITE_BUSY while the queue writes; set _pragma=busy_timeout(5000)")
 	}
 	if err := q.db.db.QueryRowContext(ctx, "PRAGMA database_list").Scan(&seq, &name, &file); err != nil {
 		return
 	}
 	if file == "" {
-		q.o.Logger.WarnContext(ctx, "sparkloop outbox: the database is in memory: conversions end with the process")
+		q.o.Logger.WarnContext(ctx, "sparkloop outbox: the database is in memory: conversions are lost with the process; use a file")
 		return
 	}
 	q.warnOfPlace(file)

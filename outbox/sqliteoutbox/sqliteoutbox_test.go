@@ -28,7 +28,7 @@ func TestWhatIsEnqueuedIsConfirmed(t *testing.T) {
 	require.NoError(t, api.WaitConfirmed(t.Context(), tracking))
 }
 
-// Time passes at once in a bubble; the file is a real one.
+// In a synctest bubble time passes at once. The file is real.
 func TestAnOutageLosesNothing(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "queue.db")
@@ -82,7 +82,7 @@ func TestProcessesOnOneFileShareTheWork(t *testing.T) {
 	assert.Len(t, api.Requests(), len(all), "each by one of them")
 }
 
-// A closed queue has no file open, and opens it for each later call.
+// A closed queue has no open file. Each later call opens it.
 func TestAClosedQueueLeavesNothingOpen(t *testing.T) {
 	t.Parallel()
 	api := sparklooptest.NewServer(t)
@@ -104,8 +104,9 @@ func TestAClosedQueueLeavesNothingOpen(t *testing.T) {
 	require.Error(t, q.Enqueue(t.Context(), click(api)))
 }
 
-// descriptors counts this process's own on a file and on those beside it. Where
-// the system does not tell, it is the number of SQLite's own files.
+// descriptors counts this process's open descriptors of a file and of its -wal and
+// -shm files. Where the system cannot list them, it returns the number of these
+// files.
 func descriptors(t *testing.T, path string) int {
 	t.Helper()
 	fds, err := os.ReadDir("/proc/self/fd")

@@ -15,10 +15,10 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
 )
 
-// Enqueue implements [outbox.Queue]. It takes well under a millisecond on a
-// local disk, and calls at the same time are written to disk together. A full disk,
-// a lost database, a file that was moved or deleted, and a lock that is held for too
-// long are errors. The call may then be repeated.
+// Enqueue implements [outbox.Queue]. It takes well under a millisecond on a local
+// disk. Concurrent calls are written to disk together. It returns an error if the
+// disk is full, the file was moved, replaced or deleted, or the database is locked
+// for over 10 s. Repeating the call is safe.
 func (q *Outbox) Enqueue(ctx context.Context, t sparkloop.Tracking) error {
 	stored, err := q.enqueue(t, func(args []any) (int, error) {
 		return q.db.insert(ctx, args)
@@ -29,9 +29,10 @@ func (q *Outbox) Enqueue(ctx context.Context, t sparkloop.Tracking) error {
 	return err
 }
 
-// EnqueueTx is Enqueue as a part of tx, a transaction of the database that
-// was given to [OpenDB]: the conversion is stored if tx commits. It is delivered
-// within a second after the commit. See [outbox.Execer] for what tx may be.
+// EnqueueTx is Enqueue as a part of tx, a transaction of the database that was
+// passed to [OpenDB]. The conversion is stored only if tx commits. Its delivery
+// starts within a second after the commit. See [outbox.Execer] for the types of
+// tx.
 func (q *Outbox) EnqueueTx(ctx context.Context, tx outbox.Execer, t sparkloop.Tracking) error {
 	if delivery.NoTx(tx) {
 		return errors.New("sparkloop outbox: enqueue: the transaction is nil")
@@ -49,7 +50,7 @@ func (q *Outbox) EnqueueTx(ctx context.Context, tx outbox.Execer, t sparkloop.Tr
 	return err
 }
 
-// enqueue stores a conversion by insert, and says whether it was new.
+// enqueue stores a conversion with insert, and reports whether it was new.
 func (q *Outbox) enqueue(t sparkloop.Tracking, insert func(args []any) (int, error)) (stored bool, err error) {
 	if t.IsZero() {
 		return false, nil
@@ -74,11 +75,11 @@ func number(s outbox.State) (int, error) {
 			return n, nil
 		}
 	}
-	return 0, fmt.Errorf("%q is no state", s)
+	return 0, fmt.Errorf("%q is not a state", s)
 }
 
-// inState is the condition for a state's number, in words that let SQLite use the
-// partial indexes: to it, state = 1 alone does not imply state > 0.
+// inState returns the condition for a state's number. It repeats the condition of
+// the partial indexes: SQLite does not infer state > 0 from state = 1.
 func inState(state int) string {
 	if state == 0 {
 		return "state = 0"
@@ -88,15 +89,15 @@ func inState(state int) string {
 
 const columns = "id, offer, submission, captured, enqueued, state, due, attempts, reason, finished"
 
-// scanEntry reads columns. Of a row that cannot be read, it returns the id and
-// why: a single damaged row stops nothing.
+// scanEntry reads columns. For a damaged row it returns an entry with the ID and
+// the error as its reason, so that one row does not stop the queue.
 func scanEntry(scan func(...any) error) (outbox.Entry, error) {
 	var e outbox.Entry
 	var state int
 	var captured, enqueued, due, finished int64
 	err := scan(&e.ID, &e.Tracking.Offer, &e.Tracking.Submission, &captured, &enqueued, &state, &due, &e.Attempts, &e.Reason, &finished)
 	if err == nil && (state < 0 || state >= len(states)) {
-		err = fmt.Errorf("its state is %d, which this version does not know", state)
+		err = fmt.Errorf("unknown state %d", state)
 	}
 	if err != nil {
 		bad := outbox.Entry{State: outbox.Pending, Reason: unreadable + err.Error()}
@@ -125,18 +126,17 @@ func scanEntry(scan func(...any) error) (outbox.Entry, error) {
 
 const unreadable = "the row cannot be read: "
 
-// lostMax is how many answers may be lost because they cannot be stored. Then
-// nothing is sent any more.
+// lostMax is how many answers may fail to be stored. Then delivery stops.
 const lostMax = 20
 
-// pending finds conversions to deliver, without those that are left out.
+// pending finds conversions to deliver. It skips those in leftOut.
 func (q *Outbox) pending(ctx context.Context, condition string, args ...any) ([]outbox.Entry, error) {
 	for {
 		q.mu.Lock()
 		lost, ids := q.lost, strings.Join(q.leftOut, ", ")
 		q.mu.Unlock()
 		if lost >= lostMax {
-			return nil, fmt.Errorf("the answers about %d conversions cannot be stored; repair the database and restart the program", lost)
+			return nil, fmt.Errorf("the answers for %d conversions cannot be stored; repair the database and restart the program", lost)
 		}
 		es, err := q.find(ctx, "id NOT IN ("+ids+") AND "+condition, args...)
 		bad := slices.IndexFunc(es, func(e outbox.Entry) bool { return e.EnqueuedAt.IsZero() && strings.HasPrefix(e.Reason, unreadable) })
@@ -147,8 +147,8 @@ func (q *Outbox) pending(ctx context.Context, condition string, args ...any) ([]
 	}
 }
 
-// leaveOut keeps this process from delivering a conversion, which would be sent
-// again and again.
+// leaveOut makes this process skip a conversion: it would be sent again and
+// again.
 func (q *Outbox) leaveOut(ctx context.Context, id int64, lost int, reason string) {
 	q.mu.Lock()
 	known := slices.Contains(q.leftOut, strconv.FormatInt(id, 10))
@@ -160,11 +160,11 @@ func (q *Outbox) leaveOut(ctx context.Context, id int64, lost int, reason string
 	if known {
 		return
 	}
-	q.o.Logger.ErrorContext(ctx, "sparkloop outbox: a conversion is left out; repair its row, then restart the program",
+	q.o.Logger.ErrorContext(ctx, "sparkloop outbox: a conversion is skipped; repair its row, then restart the program",
 		slog.Int64("id", id), slog.String("reason", reason))
 }
 
-// find reads the entries that a condition picks.
+// find reads the entries that match a condition.
 func (q *Outbox) find(ctx context.Context, condition string, args ...any) ([]outbox.Entry, error) {
 	var found []outbox.Entry
 	_, err := q.db.query(ctx, func(scan func(...any) error) error {
@@ -191,15 +191,14 @@ func at(milliseconds int64) time.Time {
 	return time.UnixMilli(milliseconds).UTC()
 }
 
-// row is the queue's shared row, see delivery.SharedState. The common clock is the
-// machine's.
+// row implements delivery.SharedState. The common clock is the machine's.
 type row struct{ db *database }
 
 func (r row) Load(ctx context.Context) (text string, revision int64, now time.Time, err error) {
 	n, err := r.db.query(ctx, func(scan func(...any) error) error { return scan(&text, &revision) },
 		"SELECT shared, revision FROM sparkloop_outbox")
 	if err == nil && n != 1 {
-		err = errors.New("sparkloop_outbox has no row")
+		err = errors.New("the table sparkloop_outbox is empty")
 	}
 	return text, revision, time.Now(), err
 }

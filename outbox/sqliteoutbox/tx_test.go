@@ -48,8 +48,8 @@ func TestAnOrderAndItsConversionAreOne(t *testing.T) {
 	assert.Equal(t, 1, orders)
 }
 
-// In a pool of one connection only EnqueueTx has one, and Enqueue says so in
-// time.
+// In a pool of one connection, EnqueueTx uses the transaction's. Enqueue returns
+// an error within waitMax.
 func TestAPoolOfOneConnection(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "shop.db")
