@@ -33,7 +33,7 @@ func TestOpenSaysWhatIsWrongWithAPath(t *testing.T) {
 		dir:                                  "cannot be written: it is not a file",
 		filepath.Join(dir, "none", "new.db"): "its folder must exist",
 		filepath.Join(text, "new.db"):        "its folder must exist",
-		"/proc/new.db":                       "let this process write",
+		"/proc/new.db":                       "be writable by this process",
 		text:                                 "is not a SQLite database; it was not changed",
 	} {
 		q, err := sqliteoutbox.Open(t.Context(), path, c, outbox.Options{})
