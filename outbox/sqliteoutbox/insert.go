@@ -14,8 +14,8 @@ import (
 const insertMax = 500
 
 // insert has no numbered parameters: bun uses ?1 itself.
-const insert = `INSERT INTO sparkloop_conversions (offer, submission, captured, enqueued, lane, due, swept)
-	VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (offer, submission) DO NOTHING`
+const insert = `INSERT INTO sparkloop_conversions (offer, submission, captured, enqueued, lane, due, swept, test)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (offer, submission) DO NOTHING`
 
 // insertArgs returns the arguments of insert.
 func (q *Outbox) insertArgs(t sparkloop.Tracking, lane int, swept bool) []any {
@@ -28,7 +28,7 @@ func (q *Outbox) insertArgs(t sparkloop.Tracking, lane int, swept bool) []any {
 	if lane == delivery.LaneBacklog && captured > 0 {
 		due = captured * 1000
 	}
-	return []any{t.Offer, t.Submission, captured, now, lane, due, swept}
+	return []any{t.Offer, t.Submission, captured, now, lane, due, swept, t.Test}
 }
 
 // insertion is a call that waits until its conversions are on disk.

@@ -42,6 +42,7 @@ CREATE TABLE sparkloop_conversions (
 	reason     TEXT    NOT NULL DEFAULT '',
 	finished   INTEGER NOT NULL DEFAULT 0,
 	swept      INTEGER NOT NULL DEFAULT 0,
+	test       INTEGER NOT NULL DEFAULT 0,
 	UNIQUE (offer, submission)
 ) STRICT;
 CREATE INDEX sparkloop_conversions_due ON sparkloop_conversions (lane, due, finished) WHERE state = 0;

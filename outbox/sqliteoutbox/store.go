@@ -87,7 +87,7 @@ func inState(state int) string {
 	return "state > 0 AND state = " + strconv.Itoa(state)
 }
 
-const columns = "id, offer, submission, captured, enqueued, state, due, attempts, reason, finished"
+const columns = "id, offer, submission, captured, enqueued, state, due, attempts, reason, finished, test"
 
 // scanEntry reads columns. For a damaged row it returns an entry with the ID and
 // the error as its reason, so that one row does not stop the queue.
@@ -95,14 +95,14 @@ func scanEntry(scan func(...any) error) (outbox.Entry, error) {
 	var e outbox.Entry
 	var state int
 	var captured, enqueued, due, finished int64
-	err := scan(&e.ID, &e.Tracking.Offer, &e.Tracking.Submission, &captured, &enqueued, &state, &due, &e.Attempts, &e.Reason, &finished)
+	err := scan(&e.ID, &e.Tracking.Offer, &e.Tracking.Submission, &captured, &enqueued, &state, &due, &e.Attempts, &e.Reason, &finished, &e.Tracking.Test)
 	if err == nil && (state < 0 || state >= len(states)) {
 		err = fmt.Errorf("unknown state %d", state)
 	}
 	if err != nil {
 		bad := outbox.Entry{State: outbox.Pending, Reason: unreadable + err.Error()}
 		var offer, submission, number, rest any
-		if scan(&bad.ID, &offer, &submission, &rest, &rest, &number, &rest, &rest, &rest, &rest) != nil {
+		if scan(&bad.ID, &offer, &submission, &rest, &rest, &number, &rest, &rest, &rest, &rest, &rest) != nil {
 			return outbox.Entry{}, err
 		}
 		bad.Tracking.Offer, _ = offer.(string)

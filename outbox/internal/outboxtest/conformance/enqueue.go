@@ -22,6 +22,7 @@ func enqueuing() []story {
 		{"FirstNewPassesOverWhatIsKnown", firstNew},
 		{"EnqueuedByManyAtOnceIsDeliveredOnce", enqueuedByMany},
 		{"IdsThatDifferInCaseOrOfferAreDifferentConversions", idsDiffer},
+		{"TestClickIsStoredAsOne", testClick},
 		{"ZeroTrackingIsNothingToDo", zeroTracking},
 		{"InvalidTrackingIsRefusedAndNotStored", invalidTracking},
 		{"InvalidTrackingLetsTheOrderCommit", invalidTrackingInOrder},
@@ -49,6 +50,22 @@ func enqueuedIsConfirmed(w *world) {
 	assert.WithinRange(w.t, e.FinishedAt, e.EnqueuedAt, w.now())
 	assert.Zero(w.t, e.DueAt)
 	assert.NotZero(w.t, e.ID)
+}
+
+// testClick is sent like any other one, and told from them.
+func testClick(w *world) {
+	p := w.open(outbox.Options{})
+	t, swept := w.click(), w.click()
+	t.Test, swept.Test = true, true
+	p.enqueue(t)
+	assert.Equal(w.t, t, p.become(t, outbox.Confirmed).Tracking)
+	require.Len(w.t, p.list(outbox.Confirmed), 1)
+	assert.True(w.t, p.list(outbox.Confirmed)[0].Tracking.Test)
+	w.until("the hook is told", func() bool { confirmed, _, _ := p.told(); return len(confirmed) == 1 && confirmed[0].Tracking.Test })
+	source := w.open(outbox.Options{Source: func(context.Context, time.Time) ([]sparkloop.Tracking, error) {
+		return []sparkloop.Tracking{swept}, nil
+	}})
+	assert.Equal(w.t, swept, source.become(swept, outbox.Confirmed).Tracking)
 }
 
 func enqueuedTwice(w *world) {
