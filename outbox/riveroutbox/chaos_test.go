@@ -20,6 +20,7 @@ var engine = chaos.Engine{
 	Name:      "PostgreSQL",
 	Processes: 2,
 	Open:      openPooled,
+	OwnClock:  true,
 	Trouble:   chaos.Trouble{Name: "PostgreSQL crashed", Fresh: crashing, Refuses: true},
 }
 

@@ -31,6 +31,10 @@ type Engine struct {
 	Fresh func(t *testing.T) (database string)
 
 	Trouble Trouble
+
+	// OwnClock says that the database has a clock of its own, which processes on
+	// several hosts share.
+	OwnClock bool
 }
 
 // Trouble is what may befall an engine's database while its processes live.
@@ -56,6 +60,7 @@ type form struct {
 	broken      int           // conversions that always get a 500
 	many        int           // processes under one limit
 	healthy     int           // that come in beside them, one a minute
+	outage      time.Duration // of the API, for hosts whose clocks are wrong
 	patience    time.Duration // for what must happen
 
 	// hasty moves the queue's clock when all kills are done, in place of
@@ -83,6 +88,7 @@ func formOf(name string) form {
 			broken:      100,
 			healthy:     60,
 			many:        16,
+			outage:      time.Minute,
 			patience:    10 * time.Minute,
 		}
 	}
@@ -125,6 +131,7 @@ func Run(t *testing.T, e Engine) {
 		{"API down for 3 days", apiDown},
 		{"key wrong for a day", keyWrong},
 		{"healthy beside broken", besideBroken},
+		{"wrong clocks", wrongClocks},
 		{"limit over many processes", func(w *world) { limited(w, w.form.many) }},
 	} {
 		t.Run(story.name, func(t *testing.T) {
@@ -134,9 +141,13 @@ func Run(t *testing.T, e Engine) {
 			w := newWorld(t, e, f)
 			w.figures.story = story.name
 			story.tell(w)
-			w.count()
-			t.Log(w.figures)
-			table.add(w.figures)
+			for _, w := range []*world{w.beside, w} {
+				if w != nil {
+					w.count()
+					t.Log(w.figures)
+					table.add(w.figures)
+				}
+			}
 		})
 	}
 }

@@ -31,12 +31,15 @@ type config struct {
 	Window   time.Duration `json:"window"`
 	Moved    bool          `json:"moved"` // the queue's clock can be moved
 	Ahead    time.Duration `json:"ahead"` // of the real clock
+
+	Program string        `json:"-"` // to start; this one unless set
+	Clock   time.Duration `json:"-"` // by which the clock of its host is wrong
 }
 
 // What a process writes to its standard output, and reads from its standard
 // input, whose end tells it to close its queue and end.
 const (
-	sayReady  = "ready"
+	sayReady  = "ready"  // and the time on its host's clock
 	sayStored = "stored" // and the conversion's key: Enqueue has returned nil
 
 	tellAhead   = "ahead"   // and the time by which the clock is ahead
@@ -82,7 +85,7 @@ func (c config) run(ctx context.Context, e Engine) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(sayReady)
+	fmt.Println(sayReady, time.Now().Unix())
 
 	given := make(chan sparkloop.Tracking)
 	var handlers sync.WaitGroup

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,7 +23,8 @@ type process struct {
 	t       *testing.T
 	cmd     *exec.Cmd
 	in      io.WriteCloser
-	log     bytes.Buffer // its standard error; to be read when it has ended
+	log     bytes.Buffer  // its standard error; to be read when it has ended
+	wrong   time.Duration // by which its host's clock is ahead; to be read when it is ready
 	ready   chan struct{}
 	ended   chan struct{}
 	expects atomic.Bool // that it is killed
@@ -41,13 +43,17 @@ func start(t *testing.T, c config, stored func(p *process, key string)) *process
 // launch is start without waiting.
 func launch(t *testing.T, c config, stored func(p *process, key string)) *process {
 	t.Helper()
-	program, err := os.Executable()
-	require.NoError(t, err)
+	program := c.Program
+	if program == "" {
+		var err error
+		program, err = os.Executable()
+		require.NoError(t, err)
+	}
 	text, err := json.Marshal(c)
 	require.NoError(t, err)
 	p := &process{t: t, ready: make(chan struct{}), ended: make(chan struct{})}
 	p.cmd = exec.CommandContext(t.Context(), program) //nolint:gosec // this program
-	p.cmd.Env = append(os.Environ(), environment+"="+string(text))
+	p.cmd.Env = append(os.Environ(), environment+"="+string(text), clockVariable+"="+c.Clock.String())
 	p.cmd.Stderr = &p.log
 	p.cmd.Cancel = func() error { p.expects.Store(true); return p.cmd.Process.Kill() }
 	p.in, err = p.cmd.StdinPipe()
@@ -78,6 +84,9 @@ func (p *process) listen(out io.Reader, stored func(p *process, key string)) {
 		what, with, _ := strings.Cut(strings.TrimSpace(line), " ")
 		switch {
 		case what == sayReady:
+			unix, err := strconv.ParseInt(with, 10, 64)
+			assert.NoError(p.t, err)
+			p.wrong = time.Until(time.Unix(unix, 0))
 			close(p.ready)
 		case what == sayStored && stored != nil:
 			stored(p, with)

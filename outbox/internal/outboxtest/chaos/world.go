@@ -30,6 +30,8 @@ type world struct {
 	processes []*process
 	ahead     atomic.Int64 // of the real clock
 
+	beside *world // to compare with, or nil
+
 	began time.Time
 	// interrupted is how many deliveries may have been: those of a process that
 	// was killed, of all when the database was struck, and when the clock was
