@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -199,6 +200,28 @@ func TestASourceThatFailsIsAskedAgain(t *testing.T) {
 		assert.Equal(t, []string{order(1).Key()}, k.swept)
 		assert.Contains(t, log.String(), "no connection")
 		assert.Contains(t, log.String(), "the source panicked: a nil map")
+	})
+}
+
+func TestASourceThatNeverReturnsIsLogged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		k := new(keeper)
+		ended := make(chan struct{})
+		source := func(context.Context, time.Time) ([]sparkloop.Tracking, error) { // it looks at no context
+			<-ended
+			return nil, nil
+		}
+		background(t, new(memory), k, outbox.Options{Source: source, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		pass(3 * time.Hour)
+		assert.Equal(t, 1, strings.Count(log.String(), "level=WARN"))
+		assert.Contains(t, log.String(), `the source has not returned" after=1m0s`)
+		k.mu.Lock()
+		assert.Greater(t, len(k.tidied), 170, "it tidies up all the same")
+		k.mu.Unlock()
+		close(ended)
+		pass(2 * time.Second)
 	})
 }
 

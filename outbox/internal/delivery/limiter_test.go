@@ -341,3 +341,32 @@ func TestA429GivesNoSlotOutTwice(t *testing.T) {
 		}
 	})
 }
+
+// So many wait that the next free slot is 13 minutes ahead. It is no clock that
+// is wrong.
+func TestManyWaitForTheirSlots(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		api := sparklooptest.NewServer(t)
+		row := new(memory)
+		limited := api.Client(sparkloop.WithRateLimit(120, time.Minute), sparkloop.WithTimeout(time.Hour))
+		one, two := process(t, row, limited, outbox.Options{Logger: quiet}), process(t, row, limited, outbox.Options{Logger: quiet})
+		start := time.Now()
+		const all = 1600
+		var calls sync.WaitGroup
+		for i := range all {
+			c := one.Client()
+			if i%2 == 0 {
+				c = two.Client()
+			}
+			_, tracking := api.Click("", "https://shop.example/")
+			calls.Go(func() {
+				_, err := c.Conversions.Confirm(t.Context(), tracking)
+				assert.NoError(t, err)
+			})
+		}
+		calls.Wait()
+		assert.Len(t, api.Requests(), all, "no 429")
+		assert.Less(t, time.Since(start), all*510*time.Millisecond)
+	})
+}
