@@ -18,14 +18,14 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// sizes are how full a queue is: nothing, and a million conversions of which
-// every tenth is pending, the others confirmed over the last 60 days.
+// sizes are numbers of conversions in a queue. Every tenth conversion is pending.
+// The rest were confirmed over the last 60 days.
 var sizes = []struct {
 	name          string
 	rows, pending int
 }{{"empty", 0, 0}, {"million", 1_000_000, 100_000}}
 
-// filled opens a queue that only enqueues, on a database with that many rows.
+// filled opens a queue that only enqueues, on a database with a number of rows.
 func filled(b *testing.B, rows, pending int) *Outbox {
 	b.Helper()
 	pool, err := pgxpool.New(b.Context(), pgtest.Shared(b).Database(b))
@@ -58,7 +58,7 @@ func benchTracking(n int) sparkloop.Tracking {
 	return sparkloop.Tracking{Offer: "offer_1234abcd", Submission: fmt.Sprintf("submission_bench_%08x", n), CapturedAt: time.Now()}
 }
 
-// report gives the median and the 99th percentile of what a step took.
+// report reports the median and the 99th percentile of a step's durations.
 func report(b *testing.B, took []time.Duration, name string) {
 	b.Helper()
 	slices.Sort(took)
@@ -83,8 +83,8 @@ func BenchmarkEnqueue(b *testing.B) {
 	}
 }
 
-// BenchmarkEnqueueTx compares an order's transaction with and without a
-// conversion in it, in turn.
+// BenchmarkEnqueueTx compares an order's transaction with a conversion and without,
+// alternately.
 func BenchmarkEnqueueTx(b *testing.B) {
 	for _, size := range sizes {
 		b.Run(size.name, func(b *testing.B) {
@@ -123,7 +123,7 @@ func BenchmarkEnqueueTx(b *testing.B) {
 	}
 }
 
-// BenchmarkClaim has River take a conversion, and stores that it was confirmed,
+// BenchmarkClaim claims a conversion as River does and stores its confirmation,
 // without the call in between.
 func BenchmarkClaim(b *testing.B) {
 	for _, size := range sizes {
@@ -168,7 +168,7 @@ func trackingOf(b *testing.B, args []byte) (t sparkloop.Tracking) {
 	return t
 }
 
-// BenchmarkStats reads what the status page shows.
+// BenchmarkStats reads the figures of the status page.
 func BenchmarkStats(b *testing.B) {
 	q := filled(b, 1_000_000, 100_000)
 	for b.Loop() {

@@ -15,7 +15,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox/internal/outboxtest/chaos"
 )
 
-// engine is what the chaos stories need of this one.
+// engine is the PostgreSQL engine of the chaos stories.
 var engine = chaos.Engine{
 	Name:      "PostgreSQL",
 	Processes: 2,
@@ -26,7 +26,7 @@ var engine = chaos.Engine{
 
 func TestChaos(t *testing.T) {
 	t.Parallel()
-	cluster := pgtest.New(t) // the many processes take many connections
+	cluster := pgtest.New(t) // many processes need many connections
 	e := engine
 	e.Fresh = func(t *testing.T) string {
 		t.Helper()
@@ -35,7 +35,7 @@ func TestChaos(t *testing.T) {
 	chaos.Run(t, e)
 }
 
-// pooled is an outbox with a pool of its own.
+// pooled is an outbox with its own pool.
 type pooled struct {
 	*Outbox
 	pool *pgxpool.Pool
@@ -65,8 +65,8 @@ func (p pooled) Close(ctx context.Context) error {
 	return err
 }
 
-// crashing returns a database in a cluster of its own, and what crashes that
-// and starts it again.
+// crashing returns a database in its own cluster, and a function that crashes and
+// restarts the cluster.
 func crashing(t *testing.T) (url string, strike func(context.Context) error) {
 	t.Helper()
 	cluster := pgtest.New(t)

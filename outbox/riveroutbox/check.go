@@ -17,7 +17,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
 )
 
-// table is one that we use, with the rights to it that we need.
+// table is a table of the outbox, with the rights that the outbox needs.
 type table struct {
 	name   string
 	rights []string
@@ -32,12 +32,12 @@ var tables = []table{
 
 const (
 	sequence = "river_job_id_seq"
-	function = "river_job_state_in_bitmask" // in the unique index. Everybody may call it, unless the database was hardened
+	function = "river_job_state_in_bitmask" // in the unique index; callable by all roles, except in a hardened database
 )
 
-const migrateHint = "run Migrate, or what MigrationSQL returns"
+const migrateHint = "run Migrate, or the script of MigrationSQL"
 
-// check finds out at Open whatever would have an order's EnqueueTx fail later.
+// check returns an error for whatever would fail an order's EnqueueTx later.
 func (o *Outbox) check(ctx context.Context) error {
 	var role string
 	var exists, usable bool
@@ -77,8 +77,8 @@ func (o *Outbox) check(ctx context.Context) error {
 	return o.rehearse(ctx)
 }
 
-// lacking returns all rights to tables, the sequence and the function that the
-// role lacks.
+// lacking returns the role's missing rights to the tables, the sequence and the
+// function.
 func (o *Outbox) lacking(ctx context.Context) (all []string, err error) {
 	for _, t := range tables {
 		var exists bool
@@ -97,7 +97,7 @@ func (o *Outbox) lacking(ctx context.Context) (all []string, err error) {
 			all = append(all, strings.Join(rights, ", ")+" ON {schema}."+t.name)
 		}
 	}
-	var usable, callable bool // an early River lacks the function, which checkVersions tells
+	var usable, callable bool // old versions of River lack the function: see checkVersions
 	err = o.db.scan(ctx, []any{&usable, &callable}, `
 		SELECT coalesce((SELECT has_sequence_privilege(c.oid, 'USAGE') FROM pg_class AS c
 				WHERE c.relname = $1::text AND c.relnamespace = n.oid), true),
@@ -113,7 +113,7 @@ func (o *Outbox) lacking(ctx context.Context) (all []string, err error) {
 	return all, err
 }
 
-// checkRows refuses row level security, which hides rows and rejects new ones.
+// checkRows returns an error for row level security, which hides and rejects rows.
 func (o *Outbox) checkRows(ctx context.Context, role string) error {
 	names := make([]string, len(tables))
 	for i, t := range tables {
@@ -145,22 +145,23 @@ func (o *Outbox) checkVersions(ctx context.Context) error {
 	case err != nil:
 		return err
 	case minimum > schemaVersion:
-		return fmt.Errorf("the tables in schema %q are for programs of version %d and later, and this is %d: update the program", o.schema, minimum, schemaVersion)
+		return fmt.Errorf("the tables in schema %q need a program of version %d or later; this program has version %d: update it", o.schema, minimum, schemaVersion)
 	case version < schemaVersion:
-		return fmt.Errorf("the tables in schema %q are of version %d, before %d: %s", o.schema, version, schemaVersion, migrateHint)
+		return fmt.Errorf("the tables in schema %q have version %d, this program needs %d: %s", o.schema, version, schemaVersion, migrateHint)
 	case river < riverVersion():
-		return fmt.Errorf("the tables of River in schema %q are of version %d, before %d: %s", o.schema, river, riverVersion(), migrateHint)
+		return fmt.Errorf("the tables of River in schema %q have version %d, this program needs %d: %s", o.schema, river, riverVersion(), migrateHint)
 	}
 	return nil
 }
 
 // rehearse stores a conversion, reads it as River does, writes an answer, and
-// rolls all of that back. It finds what no list of settings and rights has: a
-// trigger, a constraint, a type that the pool's connections read in their own way.
+// rolls everything back. It finds faults that no list of settings and rights
+// covers: a trigger, a constraint, a type that the pool's connections decode
+// differently.
 func (o *Outbox) rehearse(ctx context.Context) error {
 	err := o.rehearseOnce(ctx)
 	if code := sqlState(err); ctx.Err() == nil && code != "" && !permanent(err) && !strings.HasPrefix(code, "P0") {
-		return nil // a full disk, say: delivery begins when it is over
+		return nil // such as a full disk: delivery begins when it is over
 	}
 	return err
 }
@@ -173,7 +174,7 @@ func (o *Outbox) rehearseOnce(ctx context.Context) error {
 		return err
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // the pool closes a connection that is still in a transaction
-	// An ID of its own takes none from the sequence.
+	// An own ID takes no number from the sequence.
 	id := -1 - rand.Int64N(1<<53)
 	t := sparkloop.Tracking{Offer: "offer", Submission: fmt.Sprintf("rehearsal%d", id), CapturedAt: time.Unix(0, 0)}
 	numbered := strings.NewReplacer("(args,", "(id, args,", "VALUES (", fmt.Sprintf("VALUES (%d, ", id)).Replace(insert)
@@ -185,7 +186,7 @@ func (o *Outbox) rehearseOnce(ctx context.Context) error {
 		return fmt.Errorf("reading a conversion: %w", err)
 	}
 	if string(job.UniqueKey) != t.Key() {
-		return errors.New("reading a conversion: the connections of the pool do not read bytea as it was written")
+		return errors.New("reading a conversion: the pool's connections decode bytea to a different value")
 	}
 	args, err := finishArgs(outbox.Entry{ID: id, Tracking: t, State: outbox.Dead, FinishedAt: time.Unix(0, 0)})
 	if err == nil {

@@ -73,7 +73,7 @@ func TestCloseBreaksOffWhenItsContextEnds(t *testing.T) {
 	reaches(t, next, tracking, outbox.Confirmed)
 }
 
-// hanging is a network that answers nothing.
+// hanging is a transport that never answers.
 type hanging struct{ began chan struct{} }
 
 func (h hanging) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -82,7 +82,8 @@ func (h hanging) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, r.Context().Err()
 }
 
-// TestCloseWhilePaused has workers hold jobs of a paused queue: they let go.
+// TestCloseWhilePaused closes a paused queue whose workers hold jobs. They give the
+// jobs back.
 func TestCloseWhilePaused(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)

@@ -23,7 +23,7 @@ import (
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database(t)
-	var schemas atomic.Int64 // in one database: to make one takes longer than most stories
+	var schemas atomic.Int64 // in one database: creating a database takes longer than most stories
 	conformance.Run(t, func(t *testing.T) conformance.Database {
 		t.Helper()
 		d := &database{t: t, url: url, schema: fmt.Sprintf("story_%d", schemas.Add(1))}
@@ -41,7 +41,7 @@ type database struct {
 	shop        *pgxpool.Pool
 }
 
-// process is a queue with a pool of its own.
+// process is a queue with its own pool.
 type process struct {
 	*riveroutbox.Outbox
 	pool    *pgxpool.Pool
@@ -119,7 +119,7 @@ func (d *database) Faults() []conformance.Fault {
 	return []conformance.Fault{refuse("read-only", "25006"), refuse("disk full", "53100")}
 }
 
-// network is between a process and the database.
+// network is the network between a process and the database.
 type network struct {
 	mu    sync.Mutex
 	cut   bool

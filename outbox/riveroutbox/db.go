@@ -17,10 +17,10 @@ import (
 )
 
 // statementMax bounds each statement, unless a caller's context has a deadline.
-// Without a bound, a statement on a connection that died silently waits forever.
+// Without it, a statement on a silently dead connection would wait forever.
 const statementMax = 10 * time.Second
 
-// SQLSTATE codes that PostgreSQL returns.
+// SQLSTATE codes of PostgreSQL.
 const (
 	insufficientPrivilege = "42501"
 	readOnlyTransaction   = "25006"
@@ -29,19 +29,19 @@ const (
 	lockNotAvailable      = "55P03"
 )
 
-// db runs the outbox's own statements on the caller's pool. Each one is a
-// transaction at READ COMMITTED, whatever the default level of the database or the
-// role is, and takes one round trip. PostgreSQL's serialization failures
-// and deadlocks are retried.
+// db runs the outbox's own statements on the caller's pool. Each statement is a
+// transaction at READ COMMITTED, for any default level, and takes one round trip.
+// Serialization failures and deadlocks are retried.
 type db struct {
 	pool *pgxpool.Pool
-	most time.Duration // how long a statement may take; 0: statementMax
-	lock time.Duration // how long it may wait for a lock; 0: as long as the session allows
+	most time.Duration // longest statement; 0: statementMax
+	lock time.Duration // longest wait for a lock; 0: as in the session
 }
 
 func (d db) bound() time.Duration { return cmp.Or(d.most, statementMax) }
 
-// called is for a caller's statement: a deadline of ctx overrides statementMax.
+// called returns a db for a caller's statement: a deadline of ctx overrides
+// statementMax.
 func (d db) called(ctx context.Context) db {
 	if deadline, ok := ctx.Deadline(); ok {
 		d.most = max(time.Until(deadline), time.Millisecond)
@@ -49,8 +49,8 @@ func (d db) called(ctx context.Context) db {
 	return d
 }
 
-// patient has a statement wait for a lock a little less long than for the
-// database, so that the error names the lock.
+// patient returns a db whose statements time out on a lock before the whole
+// statement times out. So the error names the lock.
 func (d db) patient() db {
 	d.lock = d.bound() * 4 / 5
 	return d
@@ -83,7 +83,7 @@ func collect[T any](ctx context.Context, d db, row pgx.RowToFunc[T], sql string,
 	return all, err
 }
 
-// run runs a statement until it succeeds, fails for good, or ctx ends.
+// run runs a statement until it succeeds, returns a permanent error, or ctx ends.
 func (d db) run(ctx context.Context, read func(pgx.BatchResults) error, sql string, args []any) error {
 	parent := ctx
 	ctx, cancel := context.WithTimeout(ctx, d.bound())
@@ -93,14 +93,14 @@ func (d db) run(ctx context.Context, read func(pgx.BatchResults) error, sql stri
 		err := d.once(ctx, read, sql, args)
 		switch code := sqlState(err); {
 		case err == nil:
-			if stale { // a failover: the other idle connections may lead to the old primary too
+			if stale { // after a failover other idle connections may lead to the old primary too
 				d.pool.Reset()
 			}
 			return nil
 		case ctx.Err() != nil && parent.Err() == nil:
 			return fmt.Errorf("the database did not answer within %s: %w", d.bound().Round(time.Millisecond), err)
 		case code == readOnlyTransaction && opened == d.pool.Stat().NewConnsCount():
-			stale = true // and closed. A new connection may lead to the primary
+			stale = true // the connection is closed; a new one may lead to the primary
 			continue
 		case !conflicts(err):
 			return err
@@ -113,7 +113,7 @@ func (d db) run(ctx context.Context, read func(pgx.BatchResults) error, sql stri
 	}
 }
 
-// once sends the whole transaction at once.
+// once sends the whole transaction in one batch.
 func (d db) once(ctx context.Context, read func(pgx.BatchResults) error, sql string, args []any) error {
 	conn, err := d.pool.Acquire(ctx)
 	if err != nil {
@@ -149,8 +149,8 @@ func (d db) once(ctx context.Context, read func(pgx.BatchResults) error, sql str
 	return err
 }
 
-// leave makes a connection usable again after an error, or closes it. One that
-// cannot write leads to a server that is no longer the primary.
+// leave makes a connection usable again after an error, or closes it. A read-only
+// connection leads to a server that is no longer the primary.
 func leave(ctx context.Context, conn *pgx.Conn, err error) {
 	if conn.IsClosed() {
 		return
@@ -158,7 +158,7 @@ func leave(ctx context.Context, conn *pgx.Conn, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if sqlState(err) == readOnlyTransaction {
-		conn.Close(ctx) //nolint:errcheck // the pool opens another one
+		conn.Close(ctx) //nolint:errcheck // the pool opens another connection
 	} else if conn.PgConn().TxStatus() != 'I' {
 		conn.Exec(ctx, "ROLLBACK") //nolint:errcheck // the pool closes a connection that is still in a transaction
 	}
@@ -172,14 +172,14 @@ func sqlState(err error) string {
 	return ""
 }
 
-// conflicts reports whether PostgreSQL asks for another try.
+// conflicts reports whether the transaction should be repeated.
 func conflicts(err error) bool {
 	code := sqlState(err)
 	return code == serializationFailure || code == deadlockDetected
 }
 
-// permanent reports whether PostgreSQL rejects a statement for what it says:
-// its values (class 22), a constraint (23), or a missing right, table or column (42).
+// permanent reports whether a repeated statement would fail too: for its values
+// (class 22), a constraint (23), or a missing right, table or column (42).
 func permanent(err error) bool {
 	code := sqlState(err)
 	return slices.ContainsFunc([]string{"22", "23", "42"}, func(class string) bool { return strings.HasPrefix(code, class) })

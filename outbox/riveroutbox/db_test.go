@@ -20,8 +20,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// TestIsolationLevels has several processes begin at once, enqueue the same and
-// deliver, under each level as the default.
+// TestIsolationLevels starts several processes at the same time, which enqueue the
+// same conversions and deliver them, with each level as the default.
 func TestIsolationLevels(t *testing.T) {
 	t.Parallel()
 	for _, level := range []string{"read committed", "repeatable read", "serializable"} {
@@ -60,7 +60,7 @@ func TestIsolationLevels(t *testing.T) {
 	}
 }
 
-// TestRetriesWhatPostgreSQLAsksFor has statements fail as a deadlock's victim.
+// TestRetriesWhatPostgreSQLAsksFor makes statements fail as a deadlock's victim.
 func TestRetriesWhatPostgreSQLAsksFor(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)
@@ -84,7 +84,7 @@ func TestRetriesWhatPostgreSQLAsksFor(t *testing.T) {
 	assert.EqualValues(t, 1, pool.Stat().TotalConns(), "no connection is lost")
 }
 
-// TestFailover has connections that lead to the old primary, which is read-only.
+// TestFailover uses connections to the old primary, which is read-only.
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)
@@ -115,8 +115,8 @@ func TestFailover(t *testing.T) {
 	all.Wait()
 }
 
-// TestReadOnly has a database that takes no writes at all: the error comes at
-// once, and the pool is not emptied again and again.
+// TestReadOnly uses a read-only database. The error comes at once, and the pool is
+// not reset again and again.
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)
@@ -130,7 +130,7 @@ func TestReadOnly(t *testing.T) {
 	require.NoError(t, err, "reading goes on")
 }
 
-// TestBlackhole has the network take everything and give nothing back.
+// TestBlackhole uses a network that accepts all data and returns none.
 func TestBlackhole(t *testing.T) {
 	t.Parallel()
 	var hole atomic.Bool

@@ -19,43 +19,42 @@ import (
 
 const (
 	kind  = "sparkloop_conversion" // of our jobs
-	queue = "sparkloop"            // which they are in, in River's sense
+	queue = "sparkloop"            // River's queue for our jobs
 
-	// sweptKey marks, in a job's metadata, that only the source brought it in.
+	// sweptKey in a job's metadata marks a conversion that only the source had.
 	sweptKey = "sparkloop_swept"
 
-	// sweepLockMax is how long a sweep waits for a caller's transaction that
+	// sweepLockMax bounds how long a sweep waits for a caller's transaction that
 	// enqueues the same conversion.
 	sweepLockMax = time.Second
 )
 
-// known is when River's unique index finds a conversion by its key. All states
-// are in unique_states, so that is always.
+// known is the condition of River's unique index. It is true for all our jobs,
+// since unique_states has all states.
 const known = ` unique_key IS NOT NULL AND unique_states IS NOT NULL AND {schema}.river_job_state_in_bitmask(unique_states, state) `
 
-// insert leaves a job that is there already without a lock on it. River's own
-// insert locks it until the caller's transaction ends, and with it whatever
-// River wants to write in the same batch. Who works finds the new job by polling:
-// a NOTIFY could fail the caller's commit.
+// insert does not lock an existing job. River's own insert would lock it until the
+// caller's transaction ends, and so delay River's writes in the same batch. Workers
+// find the new job by polling: a NOTIFY could fail the caller's commit.
 const insert = `
 	INSERT INTO {schema}.river_job
 		(args, created_at, kind, max_attempts, metadata, priority, queue, scheduled_at, state, unique_key, unique_states)
 	VALUES ($2::text::jsonb, {now}, '` + kind + `', 32767, $4::text::jsonb, $5::smallint, '` + queue + `', least($6::timestamptz, {now}), 'available', convert_to($3::text, 'UTF8'), B'11111111')
 	ON CONFLICT (unique_key) WHERE` + known + `DO NOTHING`
 
-// clicked is when the 45 days of a conversion began. A text that is no time, which
-// somebody must have put there, is passed over.
+// clicked is when a conversion's 45 days began. A captured_at that is not a time,
+// from a manual change, is ignored.
 const clicked = `least({now}, created_at, CASE WHEN args->>'captured_at' ~ '^\d{4}-(\d\d-([01]\d|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ$'
 	AND args->>'captured_at' !~ '-00' AND args->>'captured_at' !~ '-(1[3-9]|[2-9]\d)-' THEN (args->>'captured_at')::timestamptz END)`
 
-// statement puts the schema and the queue's clock, which is the first argument,
-// into the text of a statement.
+// statement replaces {schema}, {clicked} and {now} in a statement. The first
+// argument of the statement is the queue's time.
 func (o *Outbox) statement(text string) string {
 	text = strings.ReplaceAll(in(o.schema, text), "{clicked}", clicked)
 	return strings.ReplaceAll(text, "{now}", "coalesce($1::timestamptz, now())")
 }
 
-// now is a statement's first argument: nil for the database's clock.
+// now returns a statement's first argument: nil for the database's clock.
 func (o *Outbox) now() *time.Time {
 	if o.stub == nil {
 		return nil
@@ -64,18 +63,20 @@ func (o *Outbox) now() *time.Time {
 	return &now
 }
 
-// Enqueue implements [outbox.Queue].
+// Enqueue implements [outbox.Queue]. It takes at most 10 s; a deadline of ctx
+// overrides that, even a later one.
 func (o *Outbox) Enqueue(ctx context.Context, t sparkloop.Tracking) error {
 	return o.enqueue(ctx, o.db.called(ctx).patient(), t)
 }
 
-// EnqueueTx is Enqueue as a part of the caller's transaction: the conversion is
-// stored if that commits. It may be of another pool on the same database, with
-// the same rights.
+// EnqueueTx is Enqueue as a part of tx: the conversion is stored only if tx
+// commits. tx may come from another pool on the same database, with the same
+// rights.
 //
-// It is one INSERT, for which Open has checked what can be checked. If it still
-// fails, PostgreSQL refuses whatever else comes in the transaction. A savepoint
-// saves the order then, and [outbox.Options.Source] the conversion:
+// EnqueueTx is one INSERT, and Open has checked that it works. If it still fails,
+// PostgreSQL rejects all further statements of the transaction. With a savepoint,
+// a failed EnqueueTx does not abort the order, and [outbox.Options.Source] finds
+// the conversion later:
 //
 //	sp, err := tx.Begin(ctx) // a savepoint
 //	if err != nil {
@@ -92,8 +93,8 @@ func (o *Outbox) Enqueue(ctx context.Context, t sparkloop.Tracking) error {
 //	}
 //	return tx.Commit(ctx)
 //
-// Where another transaction has just enqueued the same conversion, it waits for
-// that one to end.
+// If another open transaction has enqueued the same conversion, EnqueueTx waits
+// for its end.
 func (o *Outbox) EnqueueTx(ctx context.Context, tx pgx.Tx, t sparkloop.Tracking) error {
 	if tx == nil {
 		return errors.New("sparkloop outbox: enqueue: the transaction is nil")
@@ -101,9 +102,9 @@ func (o *Outbox) EnqueueTx(ctx context.Context, tx pgx.Tx, t sparkloop.Tracking)
 	return o.enqueue(ctx, tx, t)
 }
 
-// EnqueueSQL is [Outbox.EnqueueTx] for a transaction of database/sql on the
-// same database: with pgx's stdlib or lib/pq, and with the libraries that
-// [outbox.Execer] names. The statement has no arguments and no placeholders.
+// EnqueueSQL is [Outbox.EnqueueTx] for a transaction of database/sql on the same
+// database. It works with pgx's stdlib, with lib/pq, and with the libraries in the
+// comment of [outbox.Execer]. The statement has no arguments and no placeholders.
 func (o *Outbox) EnqueueSQL(ctx context.Context, tx outbox.Execer, t sparkloop.Tracking) error {
 	if delivery.NoTx(tx) {
 		return errors.New("sparkloop outbox: enqueue: the transaction is nil")
@@ -111,8 +112,8 @@ func (o *Outbox) EnqueueSQL(ctx context.Context, tx outbox.Execer, t sparkloop.T
 	return o.enqueue(ctx, sqlTx{tx}, t)
 }
 
-// sqlTx writes the arguments into the statement: bun passes none on to the
-// database, and each library has its own placeholders.
+// sqlTx writes the arguments into the statement: bun formats arguments itself, and
+// each library has its own placeholders.
 type sqlTx struct{ outbox.Execer }
 
 func (tx sqlTx) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
@@ -129,7 +130,7 @@ func (tx sqlTx) Exec(ctx context.Context, sql string, args ...any) (pgconn.Comma
 				value = literal(arg.Format(time.RFC3339Nano))
 			}
 		default:
-			return pgconn.CommandTag{}, fmt.Errorf("an argument of type %T", arg)
+			return pgconn.CommandTag{}, fmt.Errorf("unexpected argument of type %T", arg)
 		}
 		pairs = append(pairs, "$"+strconv.Itoa(i+1), value)
 	}
@@ -141,8 +142,8 @@ func (tx sqlTx) Exec(ctx context.Context, sql string, args ...any) (pgconn.Comma
 	return pgconn.NewCommandTag("INSERT 0 " + strconv.FormatInt(n, 10)), err
 }
 
-// literal quotes a text for SQL. Validated IDs hold no backslash and no
-// placeholder of any library.
+// literal quotes a text for SQL. Validated IDs contain no backslash and no
+// library's placeholder.
 func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 func (o *Outbox) enqueue(ctx context.Context, db execer, t sparkloop.Tracking) error {
@@ -187,7 +188,7 @@ func (o *Outbox) insert(ctx context.Context, db execer, statement string, t spar
 	return int(tag.RowsAffected()), err
 }
 
-// Missing is for the policy's sweep.
+// Missing implements [delivery.Engine].
 func (s chores) Missing(ctx context.Context, ts []sparkloop.Tracking) ([]sparkloop.Tracking, error) {
 	byKey := make(map[string]sparkloop.Tracking, len(ts))
 	keys := make([]string, len(ts))
@@ -208,10 +209,9 @@ func (s chores) Missing(ctx context.Context, ts []sparkloop.Tracking) ([]sparklo
 	return found, nil
 }
 
-// Sweep is for the policy's sweep. It stores one at a time: a transaction with
-// several could meet a caller's that has the same ones in another order, and
-// PostgreSQL would end one of the two. A conversion that a caller's open
-// transaction enqueues does not hold up the others.
+// Sweep implements [delivery.Engine]. It stores each conversion in its own
+// transaction: a common one could deadlock with a caller's transaction. A
+// conversion in a caller's open transaction does not delay the rest.
 func (s chores) Sweep(ctx context.Context, ts []sparkloop.Tracking, lane int) (swept int, err error) {
 	var locked error
 	for _, t := range ts {

@@ -67,8 +67,8 @@ func TestEnqueueTx(t *testing.T) {
 	assert.Equal(t, 1, one[int](t, pool, `SELECT count(*) FROM orders`))
 }
 
-// TestSavepointSavesTheOrder is the pattern in EnqueueTx's comment, with a database
-// that refuses the conversion.
+// TestSavepointSavesTheOrder is the pattern in EnqueueTx's comment. The database
+// rejects the conversion.
 func TestSavepointSavesTheOrder(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)
@@ -122,8 +122,8 @@ func TestKnownInEachState(t *testing.T) {
 	}
 }
 
-// TestEnqueuedAgainInALongTransaction has the application hold a transaction
-// open in which it enqueued what is already there. That must hold up nothing.
+// TestEnqueuedAgainInALongTransaction keeps a transaction open that enqueued a
+// known conversion. It must not delay delivery.
 func TestEnqueuedAgainInALongTransaction(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)
@@ -160,8 +160,8 @@ func TestSweepMarksWhatIsNew(t *testing.T) {
 	assert.Equal(t, 5, s.Pending)
 }
 
-// TestLookupUsesAnIndex asks the planner, with enough rows that it would not
-// read them all by choice.
+// TestLookupUsesAnIndex checks the plan, with enough rows that the planner avoids
+// reading all of them.
 func TestLookupUsesAnIndex(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)

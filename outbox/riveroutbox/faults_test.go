@@ -23,7 +23,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// fault is a test that starts servers of its own, or needs programs that few
+// fault skips a test that starts its own servers, or needs programs that few
 // machines have. make faults runs it and prints its line.
 func fault(t *testing.T) {
 	t.Helper()
@@ -39,7 +39,7 @@ func result(t *testing.T, what, format string, args ...any) {
 	t.Logf("RESULT | %s | %s |", what, fmt.Sprintf(format, args...))
 }
 
-// delivered has a queue deliver that many conversions, and returns how long that took.
+// delivered delivers n conversions through a queue, and returns the time taken.
 func delivered(t *testing.T, box *Outbox, api *sparklooptest.Server, n int) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -54,8 +54,8 @@ func delivered(t *testing.T, box *Outbox, api *sparklooptest.Server, n int) time
 	return time.Since(began)
 }
 
-// TestFaultPgBouncer has PgBouncer in transaction mode, both ways that the docs
-// name, and the one that loses statements.
+// TestFaultPgBouncer uses PgBouncer in transaction mode, in both documented ways,
+// and in the way that loses prepared statements.
 func TestFaultPgBouncer(t *testing.T) {
 	fault(t)
 	server := pgtest.Shared(t)
@@ -90,7 +90,7 @@ func TestFaultPgBouncer(t *testing.T) {
 	})
 }
 
-// TestFaultClock has a database whose clock differs from the processes'.
+// TestFaultClock uses a database whose clock differs from the processes'.
 func TestFaultClock(t *testing.T) {
 	fault(t)
 	for name, ahead := range map[string]time.Duration{
@@ -112,7 +112,7 @@ func TestFaultClock(t *testing.T) {
 	}
 }
 
-// TestFaultFailover has the primary become read-only and a replica take its place.
+// TestFaultFailover makes the primary read-only and promotes a replica.
 func TestFaultFailover(t *testing.T) {
 	fault(t)
 	old := pgtest.New(t)
@@ -121,7 +121,7 @@ func TestFaultFailover(t *testing.T) {
 	replica := old.Replica(t)
 	admin := poolOn(t, replica.URL())
 	_, err := Open(t.Context(), admin, api.Client(), quick())
-	require.ErrorContains(t, err, "the database takes no writes")
+	require.ErrorContains(t, err, "the database is read-only")
 
 	host := func(url string) string { return strings.Split(strings.Split(url, "@")[1], "/")[0] }
 	both := strings.Replace(old.URL(), host(old.URL()), host(old.URL())+","+host(replica.URL()), 1) + "&target_session_attrs=read-write"
@@ -146,7 +146,7 @@ func TestFaultFailover(t *testing.T) {
 	tracking := click(api)
 	for box.Enqueue(t.Context(), tracking) != nil && failed < 1000 {
 		failed++
-		time.Sleep(20 * time.Millisecond) // as a caller that tries again
+		time.Sleep(20 * time.Millisecond) // like a caller that retries
 	}
 	reaches(t, box, tracking, outbox.Confirmed)
 	took := time.Since(began)
@@ -154,7 +154,7 @@ func TestFaultFailover(t *testing.T) {
 	result(t, "Failover: the old primary lives on read-only", "the first conversion is confirmed after %.1fs, %d calls of Enqueue failed; then 100 of 100", took.Seconds(), failed)
 }
 
-// TestFaultDiskFull has a volume without space under the queue's table.
+// TestFaultDiskFull puts the queue's table on a full volume.
 func TestFaultDiskFull(t *testing.T) {
 	fault(t)
 	if os.Geteuid() != 0 {
@@ -208,8 +208,8 @@ func TestFaultDiskFull(t *testing.T) {
 	result(t, "Disk full under PostgreSQL", "Enqueue fails, %d acknowledged before: all confirmed after space is there", len(stored))
 }
 
-// TestFaultHostsApart has two processes in an outage, on a database whose clock
-// is 10 minutes away: together they send no more than one does.
+// TestFaultHostsApart runs two processes in an outage, on a database whose clock is
+// 10 minutes off. Together they send no more than one process does.
 func TestFaultHostsApart(t *testing.T) {
 	fault(t)
 	server := pgtest.New(t)
@@ -229,7 +229,7 @@ func TestFaultHostsApart(t *testing.T) {
 	for range 20 {
 		require.NoError(t, two.Enqueue(t.Context(), click(api)))
 	}
-	time.Sleep(10 * time.Second) // of the outage
+	time.Sleep(10 * time.Second) // the outage continues
 	n = len(api.Requests()) - n
 	assert.Less(t, n, 40)
 	result(t, "Two hosts, the database's clock is 10 min behind theirs, 503 for 10s", "%d requests, %d pauses", n, log.Load())

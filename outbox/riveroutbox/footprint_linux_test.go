@@ -14,8 +14,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// BenchmarkMemory tells how much memory a process holds while it delivers from a
-// million pending conversions.
+// BenchmarkMemory reports the memory of a process that delivers from a million
+// pending conversions.
 func BenchmarkMemory(b *testing.B) {
 	full := filled(b, 1_000_000, 1_000_000)
 	debug.FreeOSMemory()
@@ -36,7 +36,7 @@ func BenchmarkMemory(b *testing.B) {
 
 var vmRSS = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
 
-// resident is the process's memory in KiB.
+// resident returns the process's memory in KiB.
 func resident(b *testing.B) int {
 	b.Helper()
 	status, err := os.ReadFile("/proc/self/status")

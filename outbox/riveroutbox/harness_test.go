@@ -17,9 +17,9 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-const soonEnough = 20 * time.Second // for what takes a fraction of a second on an idle machine
+const soonEnough = 20 * time.Second // a fraction of a second on an idle machine
 
-// newPool is a pool on a fresh database.
+// newPool returns a pool on a fresh database.
 func newPool(t *testing.T) *pgxpool.Pool {
 	t.Helper()
 	return poolOn(t, pgtest.Shared(t).Database(t))
@@ -39,7 +39,7 @@ func poolOn(t *testing.T, url string, change ...func(*pgxpool.Config)) *pgxpool.
 	return pool
 }
 
-// quick are options with pauses for tests.
+// quick returns options with short pauses.
 func quick(change ...func(*Options)) Options {
 	o := Options{Options: outbox.Options{
 		RetryMin: 10 * time.Millisecond,
@@ -62,7 +62,7 @@ func openBox(t *testing.T, pool *pgxpool.Pool, c *sparkloop.Client, o Options) *
 	return box
 }
 
-// newAPI is a SparkLoop without a rate limit.
+// newAPI returns a fake SparkLoop without a rate limit.
 func newAPI(t *testing.T) *sparklooptest.Server {
 	t.Helper()
 	return sparklooptest.NewServer(t, sparklooptest.WithRateLimit(0, time.Minute))
@@ -96,14 +96,14 @@ func exec(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) {
 	require.NoError(t, err)
 }
 
-// one is the single value that a statement returns.
+// one returns the single value of a statement.
 func one[T any](t require.TestingT, pool *pgxpool.Pool, sql string, args ...any) T {
 	var value T
 	require.NoError(t, pool.QueryRow(context.Background(), in(defaultSchema, sql), args...).Scan(&value))
 	return value
 }
 
-// mustSweep sweeps so many clicks.
+// mustSweep sweeps n clicks.
 func mustSweep(t *testing.T, box *Outbox, n int, api *sparklooptest.Server) []sparkloop.Tracking {
 	t.Helper()
 	ts := make([]sparkloop.Tracking, n)
@@ -116,7 +116,7 @@ func mustSweep(t *testing.T, box *Outbox, n int, api *sparklooptest.Server) []sp
 	return ts
 }
 
-// jsonText is a text in JSON.
+// jsonText returns a text as JSON.
 func jsonText(text string) string {
 	b, _ := json.Marshal(text) //nolint:errchkjson // a string
 	return string(b)

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// quietFor is how long the same line is not logged again.
+// quietFor is the shortest time between two equal messages in the log.
 const quietFor = time.Minute
 
-// riverLog passes on what River warns of, each message once a minute, and
-// nothing while we close: a 10 s outage of the database is 40 lines otherwise,
-// and a shutdown a few about its own cancelled contexts.
+// riverLog passes River's warnings and errors on, each message at most once a
+// minute, and none during Close. Without it, a database outage of 10 s logs 40
+// lines, and a shutdown logs its own canceled contexts.
 type riverLog struct {
 	slog.Handler
 	closing <-chan struct{}
@@ -53,14 +53,14 @@ func (l *riverLog) WithGroup(name string) slog.Handler {
 	return &riverLog{l.Handler.WithGroup(name), l.closing, l.seen}
 }
 
-// lately notes a message and says whether it was logged within quietFor.
+// lately notes a message and reports whether it was logged within quietFor.
 func (s *seen) lately(message string, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now.Sub(s.at[message]).Abs() < quietFor {
 		return true
 	}
-	if len(s.at) >= 100 { // messages with ids in them
+	if len(s.at) >= 100 { // messages may contain IDs
 		clear(s.at)
 	}
 	s.at[message] = now

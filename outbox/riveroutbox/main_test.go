@@ -8,8 +8,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox/internal/outboxtest/chaos"
 )
 
-// TestMain lets more tests run at once than there are processors: most of their
-// time they wait for the database. It also is the processes of TestChaos.
+// TestMain allows more parallel tests than processors: they mostly wait for the
+// database. It also starts the processes of TestChaos.
 func TestMain(m *testing.M) {
 	if chaos.Process(engine) {
 		return

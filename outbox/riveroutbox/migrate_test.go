@@ -37,24 +37,24 @@ func TestMigrateFromSeveralProcesses(t *testing.T) {
 func TestMigrateFromAnEarlierRiver(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)
-	const done = 5 // schema, and four of River's
+	const done = 5 // the schema, and four migrations of River
 	for _, step := range steps(defaultSchema)[:done] {
 		exec(t, pool, step)
 	}
 	_, err := Open(t.Context(), pool, newAPI(t).Client(), quick(func(o *Options) { o.NoMigrate = true }))
-	require.ErrorContains(t, err, "there is no table sparkloop.sparkloop_outbox: run Migrate, or what MigrationSQL returns")
+	require.ErrorContains(t, err, "there is no table sparkloop.sparkloop_outbox: run Migrate, or the script of MigrationSQL")
 	openBox(t, pool, newAPI(t).Client(), quick())
 }
 
-// role makes one that may log in and nothing else, and returns a pool for it.
+// role creates a role that may only log in, and returns a pool for it.
 func role(t *testing.T, admin *pgxpool.Pool, url, name string) *pgxpool.Pool {
 	t.Helper()
-	name += "_" + admin.Config().ConnConfig.Database // roles are the cluster's
+	name += "_" + admin.Config().ConnConfig.Database // roles belong to the cluster, not to a database
 	exec(t, admin, "CREATE ROLE "+name+" LOGIN")
 	return poolOn(t, url, func(c *pgxpool.Config) { c.ConnConfig.User = name })
 }
 
-// runScript is what psql -f does.
+// runScript runs a script as psql -f does.
 func runScript(t *testing.T, pool *pgxpool.Pool, script string) {
 	t.Helper()
 	conn, err := pool.Acquire(t.Context())
@@ -75,10 +75,10 @@ func TestMigrationSQLInALockedDownDatabase(t *testing.T) {
 
 	_, err := Open(t.Context(), app, api.Client(), quick())
 	require.ErrorContains(t, err, "permission denied")
-	require.ErrorContains(t, err, "have an administrator run what MigrationSQL returns, and set NoMigrate")
+	require.ErrorContains(t, err, "let an administrator run the script of MigrationSQL, and set NoMigrate")
 	noMigrate := quick(func(o *Options) { o.NoMigrate = true })
 	_, err = Open(t.Context(), app, api.Client(), noMigrate)
-	require.ErrorContains(t, err, `there is no schema "sparkloop": run Migrate, or what MigrationSQL returns`)
+	require.ErrorContains(t, err, `there is no schema "sparkloop": run Migrate, or the script of MigrationSQL`)
 
 	script := MigrationSQL("")
 	runScript(t, admin, script)
@@ -86,8 +86,8 @@ func TestMigrationSQLInALockedDownDatabase(t *testing.T) {
 	_, err = Open(t.Context(), app, api.Client(), noMigrate)
 	require.ErrorContains(t, err, `GRANT USAGE ON SCHEMA "sparkloop" TO "app_`)
 
-	// All missing rights are named at once, and with the last one there is nothing to refuse.
-	_, rights, ok := strings.Cut(script, "-- What the role of the application needs:\n")
+	// The error lists all missing rights. With the last right, Open succeeds.
+	_, rights, ok := strings.Cut(script, "-- Rights for the application's role:\n")
 	require.True(t, ok)
 	user := app.Config().ConnConfig.User
 	var all []string
@@ -124,7 +124,7 @@ func TestMigrationSQLInALockedDownDatabase(t *testing.T) {
 
 func TestMigrationSQLByPsqlsRules(t *testing.T) {
 	t.Parallel()
-	assert.PanicsWithValue(t, `sparkloop outbox: schema "public" is not for the outbox alone: choose another name`,
+	assert.PanicsWithValue(t, `sparkloop outbox: schema "public" is shared: choose a name for the outbox alone`,
 		func() { MigrationSQL("public") })
 	script := MigrationSQL("shop_outbox")
 	assert.NotContains(t, script, "TEMPLATE")
@@ -146,16 +146,16 @@ func TestOlderAndNewerTables(t *testing.T) {
 
 	exec(t, pool, `UPDATE {schema}.sparkloop_outbox SET minimum = 2`)
 	_, err := Open(t.Context(), pool, client, quick())
-	require.EqualError(t, err, `sparkloop outbox: open: the tables in schema "sparkloop" are for programs of version 2 and later, and this is 1: update the program`)
+	require.EqualError(t, err, `sparkloop outbox: open: the tables in schema "sparkloop" need a program of version 2 or later; this program has version 1: update it`)
 
 	exec(t, pool, `UPDATE {schema}.sparkloop_outbox SET minimum = 0, version = 0`)
 	_, err = Open(t.Context(), pool, client, quick())
-	require.ErrorContains(t, err, "are of version 0, before 1: run Migrate")
+	require.ErrorContains(t, err, "have version 0, this program needs 1: run Migrate")
 
 	exec(t, pool, `UPDATE {schema}.sparkloop_outbox SET version = 1`)
 	exec(t, pool, `DELETE FROM {schema}.river_migration WHERE version > 7`)
 	_, err = Open(t.Context(), pool, client, quick(func(o *Options) { o.NoMigrate = true }))
-	require.ErrorContains(t, err, `the tables of River in schema "sparkloop" are of version 7, before 8: run Migrate`)
+	require.ErrorContains(t, err, `the tables of River in schema "sparkloop" have version 7, this program needs 8: run Migrate`)
 
 	exec(t, pool, `DELETE FROM {schema}.sparkloop_outbox`)
 	_, err = Open(t.Context(), pool, client, quick())
@@ -175,7 +175,7 @@ func TestSchemaNames(t *testing.T) {
 	}
 	for _, name := range []string{"public", "pg_catalog", "pg_x", "information_schema"} {
 		_, err := validSchema(name)
-		assert.ErrorContains(t, err, "is not for the outbox alone", name)
+		assert.ErrorContains(t, err, "is shared: choose a name for the outbox alone", name)
 	}
 	_, err := Open(t.Context(), &pgxpool.Pool{}, nil, Options{Schema: "public"})
 	require.ErrorContains(t, err, `sparkloop outbox: open: riveroutbox.Options.Schema: schema "public"`)
@@ -183,8 +183,8 @@ func TestSchemaNames(t *testing.T) {
 	require.ErrorContains(t, Migrate(t.Context(), nil, ""), "the pool is nil")
 }
 
-// TestSchemaThatIsAWord has a name that must be quoted everywhere, River's
-// statements included.
+// TestSchemaThatIsAWord uses a name that must be quoted everywhere, also in River's
+// statements.
 func TestSchemaThatIsAWord(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)

@@ -35,7 +35,7 @@ func TestOpenRefuses(t *testing.T) {
 
 	replica := poolOn(t, url, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on" })
 	_, err = Open(t.Context(), replica, client, quick(func(o *Options) { o.NoMigrate = true }))
-	require.ErrorContains(t, err, "the database takes no writes")
+	require.ErrorContains(t, err, "the database is read-only")
 
 	gone := poolOn(t, url, func(c *pgxpool.Config) { c.ConnConfig.Port = 1 })
 	_, err = Open(t.Context(), gone, client, quick())
@@ -55,7 +55,7 @@ func TestOpenWithAContextThatEnds(t *testing.T) {
 	box, err := Open(ctx, pool, api.Client(), quick())
 	require.NoError(t, err)
 	defer box.Close(context.Background())
-	cancel() // as a deferred cancel does, when start-up is over
+	cancel() // like a deferred cancel at the end of start-up
 	tracking := click(api)
 	require.NoError(t, box.Enqueue(t.Context(), tracking))
 	reaches(t, box, tracking, outbox.Confirmed)
@@ -84,7 +84,8 @@ func TestOpenSendsNothing(t *testing.T) {
 	assert.Empty(t, api.Requests())
 }
 
-// TestOneConnectionIsEnough has one to listen, which does not count.
+// TestOneConnectionIsEnough uses a pool of one connection. The connection for
+// LISTEN does not count.
 func TestOneConnectionIsEnough(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database(t)
@@ -102,8 +103,7 @@ func TestOneConnectionIsEnough(t *testing.T) {
 	}
 }
 
-// TestBouncer has each way to send a statement that works behind PgBouncer in
-// transaction mode.
+// TestBouncer uses each query mode that works behind PgBouncer in transaction mode.
 func TestBouncer(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec, pgx.QueryExecModeCacheDescribe} {
@@ -147,7 +147,7 @@ func TestBouncer(t *testing.T) {
 	}
 }
 
-// beside is a job of the application's own.
+// beside is a job of the application.
 type beside struct{}
 
 func (beside) Kind() string { return "beside" }

@@ -15,15 +15,15 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// River's states in terms of the outbox. What is neither open nor completed is
-// expired if we said so, and dead otherwise: a person may have cancelled it.
+// Conditions for the outbox's states, on River's jobs. A failed job is expired if
+// its output has this state. Otherwise it is dead: a person may have cancelled it.
 const (
 	pending = ` state IN ('available', 'pending', 'retryable', 'running', 'scheduled') `
 	failed  = ` state IN ('cancelled', 'discarded') `
 	expired = ` coalesce(metadata->'output'->>'state' = 'expired', false) `
 )
 
-// where is the condition for a state.
+// where returns the condition for a state.
 func where(s outbox.State) (string, error) {
 	switch s {
 	case outbox.Pending:
@@ -105,7 +105,7 @@ func (o *Outbox) List(ctx context.Context, s outbox.State) iter.Seq2[outbox.Entr
 // Lookup implements [outbox.Queue].
 func (o *Outbox) Lookup(ctx context.Context, t sparkloop.Tracking) (outbox.Entry, bool, error) {
 	if t.Encode() == "" {
-		return outbox.Entry{}, false, nil // an invalid one is never stored
+		return outbox.Entry{}, false, nil // an invalid tracking is never stored
 	}
 	es, err := o.entries(ctx, ` unique_key = convert_to($1::text, 'UTF8') AND`+known, t.Key())
 	if err != nil {
@@ -134,7 +134,7 @@ func scanEntry(row pgx.CollectableRow) (outbox.Entry, error) {
 	var out output
 	err := errors.Join(json.Unmarshal([]byte(args), &e.Tracking), json.Unmarshal([]byte(figures), &out))
 	e.Attempts, e.Reason = out.Attempts, out.reason()
-	if err != nil { // somebody changed it by hand, and must not hide the others
+	if err != nil { // a row changed by hand must not hide the rest
 		e.Reason = "the row cannot be read: " + err.Error()
 	}
 	e.EnqueuedAt, e.DueAt, e.FinishedAt = e.EnqueuedAt.UTC(), e.DueAt.UTC(), utc(finalized)
@@ -153,7 +153,7 @@ func scanEntry(row pgx.CollectableRow) (outbox.Entry, error) {
 	return e, nil
 }
 
-// utc is a time as the outbox gives it out, zero for none.
+// utc returns a time in UTC, zero for nil.
 func utc(t *time.Time) time.Time {
 	if t == nil {
 		return time.Time{}

@@ -46,7 +46,7 @@ func TestListGoesPageByPage(t *testing.T) {
 	}
 }
 
-// TestWhatPeopleDidInRiver has jobs ended by others than us, in River's own UI.
+// TestWhatPeopleDidInRiver has jobs that people ended in River's UI.
 func TestWhatPeopleDidInRiver(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)
@@ -63,7 +63,7 @@ func TestWhatPeopleDidInRiver(t *testing.T) {
 	assert.WithinDuration(t, time.Now(), s.LastDied, time.Minute)
 
 	_, err = box.RedriveAll(t.Context(), outbox.Pending)
-	require.ErrorContains(t, err, `sparkloop outbox: redrive: only what is dead or expired can be, not what is "pending"`)
+	require.ErrorContains(t, err, `sparkloop outbox: redrive: pending conversions cannot be redriven, only dead and expired ones`)
 	n, err := box.RedriveAll(t.Context(), outbox.Expired)
 	require.NoError(t, err)
 	assert.Zero(t, n)
@@ -108,7 +108,7 @@ func TestTidyByOptionsNow(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)
 	api := newAPI(t)
-	now := time.Now().Add(100 * day) // of which PostgreSQL knows nothing
+	now := time.Now().Add(100 * day) // PostgreSQL's clock is not moved
 	box := openBox(t, pool, api.Client(), quick(enqueueOnly, func(o *Options) { o.Now = func() time.Time { return now } }))
 	ctx := t.Context()
 	mustSweep(t, box, 4, api)
@@ -129,8 +129,8 @@ func TestTidyByOptionsNow(t *testing.T) {
 	assert.WithinDuration(t, now, one[time.Time](t, pool, `SELECT scheduled_at FROM {schema}.river_job WHERE id = 4`), time.Millisecond)
 }
 
-// TestTidyInBatches has more than a statement changes, and a horizon that lies
-// behind the database's clock.
+// TestTidyInBatches has more rows than one statement changes, and a horizon before
+// the database's time.
 func TestTidyInBatches(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)
@@ -163,8 +163,8 @@ func TestConfirmedByHour(t *testing.T) {
 	assert.Zero(t, s.OldestPending)
 }
 
-// TestRedriveAllInBatches has more than one transaction redrives, among them
-// many with the same time.
+// TestRedriveAllInBatches has more rows than one transaction redrives, many of them
+// with the same time.
 func TestRedriveAllInBatches(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)

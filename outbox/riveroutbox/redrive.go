@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// redriven marks, in a job's metadata, when it was redriven last: seconds
-	// since 1970. It has waited since then.
+	// redriven in a job's metadata is when it was last redriven, in seconds since
+	// 1970. The job has waited since then.
 	redriven = "sparkloop_redriven"
 
 	redriveMax = 5000 // rows in one transaction
@@ -37,11 +37,11 @@ func (o *Outbox) Redrive(ctx context.Context, ids ...int64) (int, error) {
 	return n, nil
 }
 
-// RedriveAll implements [outbox.Queue]. It takes a transaction for every 5,000
-// conversions; after an error, those that it has counted are redriven.
+// RedriveAll implements [outbox.Queue]. It uses one transaction per 5,000
+// conversions. After an error, the returned number of conversions is redriven.
 func (o *Outbox) RedriveAll(ctx context.Context, s outbox.State) (int, error) {
 	if s != outbox.Dead && s != outbox.Expired {
-		return 0, fmt.Errorf("sparkloop outbox: redrive: only what is dead or expired can be, not what is %q", s)
+		return 0, fmt.Errorf("sparkloop outbox: redrive: %s conversions cannot be redriven, only dead and expired ones", s)
 	}
 	condition, err := where(s)
 	if err != nil {
@@ -57,7 +57,7 @@ func (o *Outbox) RedriveAll(ctx context.Context, s outbox.State) (int, error) {
 	return n, nil
 }
 
-// redriveState goes through those in one of River's states by its index.
+// redriveState redrives the jobs in one of River's states, by its index.
 func (o *Outbox) redriveState(ctx context.Context, state, condition string) (n int, err error) {
 	for last := new(time.Time{}); ; {
 		var some int

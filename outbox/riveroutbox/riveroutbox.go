@@ -1,6 +1,6 @@
-// Package riveroutbox is the outbox for many machines: it delivers conversions
-// through River on the application's PostgreSQL. What it does with a conversion
-// is said in package outbox.
+// Package riveroutbox is the outbox for many machines. It delivers conversions
+// through River on the application's PostgreSQL. States, retries and pauses are
+// described in package outbox.
 //
 //	box, err := riveroutbox.Open(ctx, pool, client, riveroutbox.Options{})
 //	// ...
@@ -12,25 +12,28 @@
 //
 // # Schema
 //
-// River's tables and our own stand in a schema of their own, "sparkloop" unless
-// told otherwise, beside those of the application and of its own River, if it
-// has one. [Open] makes it and brings it up to date. Where the application's role may
-// not create tables, [Migrate] or [MigrationSQL] do that under another role, and
-// [outbox.Options.NoMigrate] has Open only check that all is there and may be used.
-// Nothing else may put jobs into that schema, and no other River client may
-// become its leader.
+// River's tables and the outbox's live in their own schema, separate from the
+// application's tables and from its own River, if it has one. The default name is
+// "sparkloop". [Open] creates and updates the schema.
+//
+// If the application's role may not create tables, run [Migrate] or [MigrationSQL]
+// as another role and set [outbox.Options.NoMigrate]. Open then only checks the
+// tables and rights. Insert no other jobs into the schema, and run no River client
+// that may become its leader.
 //
 // # Connections
 //
-// The pool is the caller's. A process that delivers uses up to Workers + 3 of its
-// connections at a time, for moments up to three more, and waits where there are
-// fewer. Unless PollOnly is set, it takes one more out of the pool for good, to
-// listen, which the pool's MaxConns does not count. With PgBouncer in transaction
-// mode set PollOnly, and a query mode that it can pass on: pgx.QueryExecModeExec as
-// the pool's DefaultQueryExecMode, or pgx's own default from PgBouncer 1.21 on.
+// You own the pool. A process that delivers uses up to Workers + 3 of its
+// connections, and three more for moments. If the pool has fewer, the process
+// waits. Unless PollOnly is set, it also keeps one connection for LISTEN, which the
+// pool's MaxConns does not count.
 //
-// Whoever delivers asks the database once a second what is due. There is no
-// NOTIFY in the transaction of an order, which could fail its commit.
+// With PgBouncer in transaction mode set PollOnly. Also set the pool's
+// DefaultQueryExecMode to pgx.QueryExecModeExec; with PgBouncer 1.21 or later,
+// pgx's default works too.
+//
+// A process that delivers polls the database once a second. The transaction of an
+// order sends no NOTIFY, which could fail its commit.
 //
 // # Shutdown
 //
@@ -59,17 +62,17 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
 )
 
-// Options are those of every outbox, and two that only PostgreSQL needs.
+// Options are the options of every outbox, and two for PostgreSQL.
 type Options struct {
 	outbox.Options
 
-	// Schema is the outbox's own. Default "sparkloop"; 1 to 46 lower-case
-	// letters, digits and underscores, no digit first.
+	// Schema is the name of the outbox's schema: 1 to 46 lower-case letters, digits
+	// and underscores, not starting with a digit. Default: "sparkloop".
 	Schema string
 
-	// PollOnly does without LISTEN, which PgBouncer in transaction mode cannot
-	// pass on. It changes nothing about delivery; commands from River's own UI
-	// take up to 2 s.
+	// PollOnly turns LISTEN off, which PgBouncer in transaction mode does not
+	// support. Delivery stays the same. Commands from River's UI take up to 2 s.
+	// Default: false.
 	PollOnly bool
 }
 
@@ -78,15 +81,15 @@ type Outbox struct {
 	db     db
 	policy *delivery.Policy
 	o      outbox.Options
-	stub   func() time.Time // Options.Now as it was given: nil is the database's clock
+	stub   func() time.Time // Options.Now; nil for the database's clock
 	schema string
-	beat   time.Duration         // how often the database is asked for what is due
+	beat   time.Duration         // interval of polling
 	log    *slog.Logger          // for River
-	river  *river.Client[pgx.Tx] // nil in a process that enqueues only
+	river  *river.Client[pgx.Tx] // nil if this process only enqueues
 
-	inFlight sync.Map           // by id, the jobs that this process works on, or when it ended that
-	abort    context.CancelFunc // breaks off the deliveries under way
-	relax    context.CancelFunc // stops what runs in the background
+	inFlight sync.Map           // by ID, the jobs of this process: zero while in progress, then the end
+	abort    context.CancelFunc // cancels the deliveries in progress
+	relax    context.CancelFunc // stops the background work
 	running  sync.WaitGroup
 	closing  chan struct{}
 	closed   chan struct{}
@@ -95,11 +98,11 @@ type Outbox struct {
 
 var _ outbox.Queue = (*Outbox)(nil)
 
-// Open opens the queue and starts delivery, which goes on until [Outbox.Close]:
-// ctx bounds the opening alone. Several processes may open it at once. It makes or
-// updates the schema first, unless NoMigrate is set, and then checks that all is
-// there and may be used, so that a later EnqueueTx does not fail an order for
-// that. It never calls SparkLoop.
+// Open opens the queue and starts delivery, which continues until [Outbox.Close].
+// ctx bounds only the opening. Several processes may call Open at the same time.
+// Open creates or updates the schema first, unless NoMigrate is set. It then checks
+// the tables, the rights and the session's settings, and returns an error if a
+// later EnqueueTx would fail. It sends nothing to SparkLoop.
 func Open(ctx context.Context, pool *pgxpool.Pool, c *sparkloop.Client, o Options) (*Outbox, error) {
 	box, err := open(ctx, pool, c, o)
 	if err != nil {
@@ -158,7 +161,7 @@ func open(ctx context.Context, pool *pgxpool.Pool, c *sparkloop.Client, o Option
 	return box, nil
 }
 
-// start starts River and what runs beside it. ctx bounds the start alone.
+// start starts River and the background work. ctx bounds only the start.
 func (o *Outbox) start(ctx context.Context, pollOnly bool) (err error) {
 	run, abort := context.WithCancel(context.WithoutCancel(ctx))
 	detach := context.AfterFunc(ctx, abort)
@@ -166,13 +169,13 @@ func (o *Outbox) start(ctx context.Context, pollOnly bool) (err error) {
 		if o.river, err = o.newRiver(pollOnly); err != nil {
 			break
 		}
-		// Several processes write River's row of the queue when they start.
+		// Several processes may write River's row of the queue at the same time.
 		if err = o.river.Start(run); !conflicts(err) || run.Err() != nil {
 			break
 		}
 	}
 	if !detach() {
-		err = fmt.Errorf("starting River: %w", ctx.Err()) // all that River knows is that it was cancelled
+		err = fmt.Errorf("starting River: %w", ctx.Err()) // River's own error is only that it was canceled
 	}
 	if err != nil {
 		abort()
@@ -187,22 +190,23 @@ func (o *Outbox) start(ctx context.Context, pollOnly bool) (err error) {
 	return nil
 }
 
-// Client is a client that shares the queue's rate limit, for calls beside it. It
-// tries each call once.
+// Client returns a client for direct calls. It shares the queue's rate limit and
+// does not retry: for retries use [sparkloop.Client.With].
 func (o *Outbox) Client() *sparkloop.Client { return o.policy.Client() }
 
-// Delivered counts what this process has delivered since Open. It reads no
+// Delivered returns the counts of this process since Open, without reading the
 // database. Add up the counts of all processes.
 func (o *Outbox) Delivered() outbox.Delivered { return o.policy.Delivered() }
 
-// breakOff is how long Close waits at most, after its context has ended, for the
-// conversions under way to be given back.
+// breakOff bounds how long Close, after its context has ended, waits for the
+// conversions in progress to be given back.
 const breakOff = 5 * time.Second
 
-// Close stops delivery. It waits for the calls under way until ctx ends, then
-// breaks them off, gives their conversions back, which takes up to 5 s if the
-// database does not answer, and returns the context's error. Call it before the
-// pool's Close. Enqueue and the other methods still work afterwards.
+// Close stops delivery. It waits for the calls in progress until ctx ends. Then it
+// cancels them, gives their conversions back, and returns an error that wraps the
+// context's. Giving back takes up to 5 s if the database does not answer. Call
+// Close before the pool's Close. Enqueue and the other methods still work
+// afterwards.
 func (o *Outbox) Close(ctx context.Context) error {
 	o.once.Do(func() {
 		close(o.closing)
@@ -230,5 +234,5 @@ func (o *Outbox) Close(ctx context.Context) error {
 		}
 	case <-time.After(breakOff):
 	}
-	return fmt.Errorf("sparkloop outbox: close: the calls under way were broken off: %w", ctx.Err())
+	return fmt.Errorf("sparkloop outbox: close: deliveries were canceled, their conversions stay pending: %w", ctx.Err())
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// row is the one that all processes on the schema share.
+// row implements [delivery.SharedState].
 type row struct {
 	db         db
 	load, swap string

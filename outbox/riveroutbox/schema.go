@@ -20,21 +20,21 @@ import (
 const (
 	defaultSchema = "sparkloop"
 
-	// schemaVersion is that of our own table, and minimumVersion the oldest
-	// program that can work with it. Changes only add, so the latter stays.
+	// schemaVersion is the version of our own table. minimumVersion is the oldest
+	// program that works with it. Changes only add, so minimumVersion stays.
 	schemaVersion  = 1
 	minimumVersion = 1
 
-	// migrateMax bounds a migration whose context has no deadline: it may have
-	// to wait for another one, or to make an index.
+	// migrateMax bounds a migration whose context has no deadline. It may wait for
+	// another migration, or create an index.
 	migrateMax = 5 * time.Minute
 )
 
-// schemaName is what needs no quotes anywhere. River puts the name in front of
-// its notification topics, which leaves 46 characters.
+// schemaName matches names that need no quotes. River prefixes its notification
+// topics with the name, which leaves 46 characters.
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,45}$`)
 
-// validSchema is a schema's name, or the default one for "".
+// validSchema returns a schema's name, or the default for "".
 func validSchema(name string) (string, error) {
 	switch {
 	case name == "":
@@ -42,20 +42,21 @@ func validSchema(name string) (string, error) {
 	case !schemaName.MatchString(name):
 		return "", fmt.Errorf("schema %q is not 1 to 46 lower-case letters, digits and underscores with a letter or underscore first", name)
 	case name == "public", name == "information_schema", strings.HasPrefix(name, "pg_"):
-		return "", fmt.Errorf("schema %q is not for the outbox alone: choose another name", name)
+		return "", fmt.Errorf("schema %q is shared: choose a name for the outbox alone", name)
 	}
 	return name, nil
 }
 
-// in puts a schema's name where the text of a statement has {schema}.
+// in replaces {schema} in a statement by a schema's name.
 func in(schema, text string) string {
 	return strings.ReplaceAll(text, "{schema}", pgx.Identifier{schema}.Sanitize())
 }
 
-// Migrate makes the schema ("" is "sparkloop") and its tables, or brings them up
-// to date, as [Open] does unless told otherwise. It is safe to repeat, and in
-// several processes at once. The role must be allowed to create the schema, or
-// must own it; where there is nothing to do, the rights that Open needs are enough.
+// Migrate creates or updates the schema and its tables, as [Open] does without
+// NoMigrate. An empty name means "sparkloop". Migrate is safe to repeat, and in
+// several processes at the same time. The role must own the schema or may create
+// it. If the schema is up to date, the rights for Open are enough. If ctx has no
+// deadline, Migrate takes at most 5 minutes.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, schema string) error {
 	schema, err := validSchema(schema)
 	if err != nil {
@@ -80,21 +81,21 @@ func migrate(ctx context.Context, d db, schema string) error {
 		}
 		var refused *pgconn.PgError
 		if errors.As(err, &refused) && refused.Code == insufficientPrivilege {
-			return fmt.Errorf("migrate schema %q: %w: have an administrator run what MigrationSQL returns, and set NoMigrate", schema, err)
+			return fmt.Errorf("migrate schema %q: %w: let an administrator run the script of MigrationSQL, and set NoMigrate", schema, err)
 		}
 		return fmt.Errorf("migrate schema %q: %w", schema, err)
 	}
 	return nil
 }
 
-// MigrationSQL is what [Migrate] does, as a script for psql: for a database in
-// which only an administrator may create tables. Set [outbox.Options.NoMigrate]
-// then. At its end are the rights that the application's role needs, commented
-// out: fill in the role. It is safe to repeat, and a newer version's script
-// brings the tables up to date.
+// MigrationSQL returns the statements of [Migrate] as a script for psql. Use it if
+// only an administrator may create tables, and set [outbox.Options.NoMigrate]. The
+// script ends with the GRANT statements for the application's role, commented out:
+// fill in the role. The script is safe to repeat. The script of a newer version
+// updates the tables.
 //
-// Each step is a transaction of its own, so leave out psql's -1. For a schema
-// that Open refuses it panics.
+// Each step is its own transaction: run psql without -1. MigrationSQL panics for a
+// schema name that Open rejects.
 func MigrationSQL(schema string) string {
 	schema, err := validSchema(schema)
 	if err != nil {
@@ -104,16 +105,16 @@ func MigrationSQL(schema string) string {
 	for _, step := range steps(schema) {
 		b.WriteString("BEGIN ISOLATION LEVEL READ COMMITTED;\n" + step + ";\nCOMMIT;\n\n")
 	}
-	b.WriteString("-- What the role of the application needs:\n")
+	b.WriteString("-- Rights for the application's role:\n")
 	for _, grant := range grants(schema) {
 		b.WriteString("-- " + grant + " TO your_role;\n")
 	}
 	return b.String()
 }
 
-// steps are statements that are to run one after the other, each by itself:
-// PostgreSQL takes a new value of an enum only after a commit. Each holds a lock
-// and looks whether it is still to be done.
+// steps returns the statements of a migration. Each runs in its own transaction:
+// a new value of an enum is usable only after a commit. Each takes a lock and
+// checks whether it is still needed.
 func steps(schema string) []string {
 	steps := []string{step(schema, `
 	IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = '`+schema+`') THEN -- IF NOT EXISTS would need the right to create it
@@ -140,14 +141,14 @@ func steps(schema string) []string {
 		CREATE TABLE {schema}.sparkloop_outbox (
 			id       boolean PRIMARY KEY DEFAULT true CHECK (id), -- one row
 			version  integer NOT NULL,
-			minimum  integer NOT NULL, -- the oldest version that can work with this one
+			minimum  integer NOT NULL, -- the oldest version that works with this one
 			revision bigint NOT NULL DEFAULT 0,
 			state    text NOT NULL DEFAULT ''
 		);
 		INSERT INTO {schema}.sparkloop_outbox (version, minimum) VALUES (`+
 		strconv.Itoa(schemaVersion)+`, `+strconv.Itoa(minimumVersion)+`);
 	END IF;
-	IF to_regclass('{schema}.sparkloop_swept') IS NULL THEN -- for Stats alone, so no program needs it
+	IF to_regclass('{schema}.sparkloop_swept') IS NULL THEN -- only for Stats: optional
 		CREATE INDEX sparkloop_swept ON {schema}.river_job (id) WHERE metadata ? '`+sweptKey+`';
 	END IF;`))
 }
@@ -164,16 +165,16 @@ END
 $sparkloop$`)
 }
 
-// riverMigrations are those of the River that this program was built with.
+// riverMigrations returns the migrations of this program's version of River.
 func riverMigrations() []rivermigrate.Migration {
 	migrator, err := rivermigrate.New(riverpgxv5.New(nil), nil)
 	if err != nil {
-		panic(err) // it fails only for a line of migrations that the driver does not have
+		panic(err) // fails only for an unknown line of migrations
 	}
 	return migrator.AllVersions()
 }
 
-// riverVersion is the last of River's migrations.
+// riverVersion returns the version of River's last migration.
 func riverVersion() int {
 	all := riverMigrations()
 	return all[len(all)-1].Version

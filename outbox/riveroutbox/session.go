@@ -12,24 +12,24 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// required are the settings that the session needs. The outbox works with all
-// others, or states them itself. modes are the query modes of pgx that need the
-// setting; nil: all.
+// required are the settings that a session needs. All other settings either do not
+// matter or are set by the outbox. modes are the query modes of pgx that need the
+// setting; nil means all.
 var required = []struct {
 	name, want, why string
 	modes           []pgx.QueryExecMode
 }{
-	{"standard_conforming_strings", "on", "the outbox and pgx write SQL for it", nil},
+	{"standard_conforming_strings", "on", "the outbox and pgx rely on it", nil},
 	{"client_encoding", "UTF8", "pgx needs it in this query mode", []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol}},
-	{"DateStyle", "ISO", "pgx reads no other style in this query mode", asText},
-	{"bytea_output", "hex", "pgx reads no other format in this query mode", asText},
+	{"DateStyle", "ISO", "pgx decodes only this style in this query mode", asText},
+	{"bytea_output", "hex", "pgx decodes only this format in this query mode", asText},
 }
 
-// asText are the query modes in which pgx reads times and bytes as text.
+// asText are the query modes in which pgx decodes times and bytes from text.
 var asText = []pgx.QueryExecMode{pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol}
 
-// checkSession refuses, by name, a session in which delivery would fail, and
-// warns of one in which an acknowledged conversion may be lost.
+// checkSession returns an error for settings with which delivery would fail. It
+// logs a warning for settings with which a stored conversion may be lost.
 func (o *Outbox) checkSession(ctx context.Context) error {
 	if err := o.checkPooler(ctx); err != nil {
 		return err
@@ -49,7 +49,7 @@ func (o *Outbox) checkSession(ctx context.Context) error {
 		values[s.Name] = s.Value
 	}
 	if values["transaction_read_only"] == "on" {
-		return errors.New("the database takes no writes: it is a replica, or read-only by its settings")
+		return errors.New("the database is read-only: it is a replica, or set to read-only")
 	}
 	mode := o.db.pool.Config().ConnConfig.DefaultQueryExecMode
 	var wrong []string
@@ -64,7 +64,7 @@ func (o *Outbox) checkSession(ctx context.Context) error {
 	}
 	for _, name := range []string{"synchronous_commit", "fsync"} {
 		if values[name] == "off" {
-			o.o.Logger.WarnContext(ctx, "sparkloop outbox: after a crash of PostgreSQL, conversions that Enqueue has acknowledged may be missing",
+			o.o.Logger.WarnContext(ctx, "sparkloop outbox: after a crash of PostgreSQL, stored conversions may be missing",
 				slog.String(name, "off"))
 		}
 	}
@@ -75,9 +75,10 @@ func (o *Outbox) checkSession(ctx context.Context) error {
 var errPooler = errors.New("the connection pooler (PgBouncer or the like) loses pgx's prepared statements: " +
 	"add default_query_exec_mode=exec to the connection string, or set PgBouncer's max_prepared_statements (from 1.21 on)")
 
-// checkPooler tries pgx's query mode where a pooler may give each transaction
-// another server process. Two connections run the same statement: in one
-// server process, both prepare it under the same name, and in two, the second one lacks it.
+// checkPooler tests pgx's query mode behind a pooler, which may give each
+// transaction another server process. Two connections run the same statement. In
+// one server process, both prepare it under the same name; in two, the second
+// process lacks it.
 func (o *Outbox) checkPooler(ctx context.Context) error {
 	switch mode := o.db.pool.Config().ConnConfig.DefaultQueryExecMode; {
 	case slices.Contains(asText, mode), o.db.pool.Config().MaxConns < 2:
@@ -95,13 +96,13 @@ func (o *Outbox) checkPooler(ctx context.Context) error {
 	case err != nil:
 		return explained(err)
 	case server == first.Conn().PgConn().PID():
-		return nil // no pooler, which has numbers of its own
+		return nil // no pooler: a pooler has its own numbers
 	}
 	soon, stop := context.WithTimeout(ctx, time.Second)
 	defer stop()
 	second, err := o.db.pool.Acquire(soon)
 	if err != nil {
-		return ctx.Err() // the application uses all others
+		return ctx.Err() // the application uses all other connections
 	}
 	defer second.Release()
 	for range 5 {
@@ -110,8 +111,8 @@ func (o *Outbox) checkPooler(ctx context.Context) error {
 			return explained(err)
 		}
 		if _, err = backend(ctx, tx); err == nil {
-			// The pooler has one server process if this one must wait. Then
-			// the statement was just prepared there by both.
+			// If this statement must wait, the pooler has one server process,
+			// and both connections have prepared the statement there.
 			waits, end := context.WithTimeout(ctx, time.Second)
 			_, err = backend(waits, first)
 			if waits.Err() != nil {
@@ -132,8 +133,8 @@ func (o *Outbox) checkPooler(ctx context.Context) error {
 	return nil
 }
 
-// backend returns the number of the server process, by a statement that is
-// prepared in pgx's default mode.
+// backend returns the number of the server process. pgx prepares the statement in
+// its default mode.
 func backend(ctx context.Context, q interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }) (pid uint32, err error) {
@@ -142,10 +143,10 @@ func backend(ctx context.Context, q interface {
 	return uint32(n), err
 }
 
-// explained adds what to do about an error of a prepared statement.
+// explained adds errPooler to an error of a prepared statement.
 func explained(err error) error {
 	switch sqlState(err) {
-	case "26000", "42P05", "08P01": // unknown, known already, or a protocol that is not passed on
+	case "26000", "42P05", "08P01": // unknown statement, duplicate statement, unsupported protocol
 		return fmt.Errorf("%w: %w", errPooler, err)
 	}
 	return err

@@ -19,7 +19,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// settings has the sessions of a pool begin with settings, as ALTER ROLE does.
+// settings makes the sessions of a pool begin with settings, as ALTER ROLE does.
 func settings(mode pgx.QueryExecMode, kv ...string) func(*pgxpool.Config) {
 	return func(c *pgxpool.Config) {
 		c.ConnConfig.DefaultQueryExecMode = mode
@@ -35,8 +35,8 @@ var modes = []pgx.QueryExecMode{
 	pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
 }
 
-// TestSettings delivers in every query mode under settings that a database or a
-// role may bring.
+// TestSettings delivers in every query mode, under settings that a database or a
+// role may have.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	for _, mode := range modes {
@@ -54,7 +54,7 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// deliversAll has a queue do on a pool whatever it can.
+// deliversAll uses all methods of a queue on a pool.
 func deliversAll(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	api := newAPI(t)
@@ -141,7 +141,7 @@ func TestOpenRefusesRowLevelSecurity(t *testing.T) {
 	openBox(t, app, newAPI(t).Client(), quick())
 }
 
-// TestOpenRehearses finds what no list of settings and rights has.
+// TestOpenRehearses has faults that no list of settings and rights covers.
 func TestOpenRehearses(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)
@@ -161,10 +161,10 @@ func TestOpenRehearses(t *testing.T) {
 	assert.Equal(t, 1, one[int](t, pool, "SELECT id FROM {schema}.river_job"), "it takes no ID")
 }
 
-// poison are texts that a database's encoding, or jsonb, may not have.
+// poison are texts that a database's encoding, or jsonb, may not be able to store.
 var poison = []string{"Submission isn’t known", "日本語 😀", "nul \x00 and \x1b[31m", "quote \" and \\ and \\u0000", "line\u2028separator \ufffe"}
 
-// TestPoison has SparkLoop answer in words that a database cannot hold.
+// TestPoison has answers with texts that a database cannot store.
 func TestPoison(t *testing.T) {
 	t.Parallel()
 	for _, encoding := range []string{"UTF8", "LATIN1", "SQL_ASCII", "WIN1251", "EUC_JP"} {
@@ -189,7 +189,7 @@ func TestPoison(t *testing.T) {
 					require.NoError(t, box.Enqueue(t.Context(), sad))
 					state := outbox.Dead
 					if status == 500 {
-						state = outbox.Confirmed // by the second try
+						state = outbox.Confirmed // the second try succeeds
 					}
 					e := reaches(t, box, sad, state)
 					if status == 422 {
@@ -215,8 +215,8 @@ func TestPoison(t *testing.T) {
 	}
 }
 
-// TestPermanent has the database reject the answer to one conversion. It holds
-// up no other one, and is not sent again and again.
+// TestPermanent has a database that rejects the answer to one conversion. It delays
+// no other conversion, and is not sent again and again.
 func TestPermanent(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)
@@ -236,8 +236,8 @@ func TestPermanent(t *testing.T) {
 	assert.Greater(t, one[float64](t, pool, `SELECT extract(epoch FROM scheduled_at - now())::float8 FROM {schema}.river_job WHERE id = 1`), 200.0)
 }
 
-// TestSweepBehindATransaction has a caller's open transaction enqueue what is
-// swept too.
+// TestSweepBehindATransaction sweeps a conversion that a caller's open transaction
+// has enqueued.
 func TestSweepBehindATransaction(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)

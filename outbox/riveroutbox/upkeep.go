@@ -11,10 +11,10 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
 )
 
-// upkeep does what River's leader does in other programs. That one comes up to
-// 15 s after another was killed, looks for jobs of dead processes every 30 s and
-// counts an attempt and an error to them, and cleans up by the real clock, not
-// by Options.Now. Here each process does it: none needs another one.
+// upkeep does the work of River's leader, in each process. River's leader would
+// start up to 15 s after the last one was killed. It would rescue jobs only every
+// 30 s and count an attempt and an error for each. It would clean up by the real
+// clock, not by Options.Now.
 func (o *Outbox) upkeep(ctx context.Context) {
 	ticker := time.NewTicker(o.beat)
 	defer ticker.Stop()
@@ -30,14 +30,14 @@ func (o *Outbox) upkeep(ctx context.Context) {
 	}
 }
 
-// waiting, and the states and times that follow, are what River's index for
-// fetching finds: it has the state, the queue and the priority before the time.
+// waiting begins a condition that uses River's index for fetching: state, queue,
+// priority, time.
 const waiting = ` queue = '` + queue + `' AND priority IN (1, 2, 3, 4) AND state IN `
 
-// sort puts those into their lane that are due, no longer fresh or too late. River
-// fetches nothing but what is available, by priority, which is the lane, and
-// then by time: that of enqueueing for fresh ones, and else that of the click, so
-// that what expires first comes first.
+// sort moves jobs to their lane when they are due, no longer fresh, or late. River
+// fetches only available jobs, by priority, which is the lane, and then by time.
+// The time of a fresh job is that of enqueueing. For the rest it is that of the
+// click, so that the first to expire comes first.
 func (o *Outbox) sort(ctx context.Context) error {
 	some := ` FROM {schema}.river_job WHERE queue = '` + queue + `' AND `
 	const most = ` LIMIT 1000 FOR UPDATE SKIP LOCKED)`
@@ -54,8 +54,8 @@ func (o *Outbox) sort(ctx context.Context) error {
 	return err
 }
 
-// share moves the head of the backlog ahead of fresh conversions when it is the
-// backlog's turn.
+// share moves the first conversion of the backlog before the fresh ones if it is
+// the backlog's turn.
 func (o *Outbox) share(ctx context.Context) error {
 	first := func(what string, lane int) string {
 		return `(SELECT ` + what + ` FROM {schema}.river_job WHERE queue = '` + queue + `' AND state = 'available' AND priority = ` +
@@ -75,9 +75,9 @@ func (o *Outbox) share(ctx context.Context) error {
 	return err
 }
 
-// rescue makes available what a process took that is gone since, but nothing
-// that this one works on, or has just worked on: a clock that is moved makes a
-// moment a day.
+// rescue gives back the jobs of processes that are gone. It skips the jobs that
+// this process works on or has just worked on: if the clock was set, they look
+// old.
 func (o *Outbox) rescue(ctx context.Context) error {
 	mine := []int64{}
 	o.inFlight.Range(func(id, ended any) bool {
@@ -98,7 +98,7 @@ func (o *Outbox) rescue(ctx context.Context) error {
 	return err
 }
 
-// probe sends, while the queue or an offer is paused, what the policy chooses.
+// probe sends the policy's probes while the queue or an offer is paused.
 func (o *Outbox) probe(ctx, calls context.Context) {
 	ticker := time.NewTicker(o.beat)
 	defer ticker.Stop()
@@ -110,7 +110,7 @@ func (o *Outbox) probe(ctx, calls context.Context) {
 		}
 		plan, err := o.policy.Plan(ctx, o.waiting)
 		if err != nil || plan.Probe == nil || plan.Wait > 0 {
-			continue // upkeep and the workers notice a database that is away
+			continue // upkeep and the workers log a database that fails
 		}
 		e := plan.Probe.Entry
 		tag, err := o.db.Exec(ctx, o.statement(`
@@ -139,7 +139,7 @@ func (o *Outbox) waiting(ctx context.Context, f delivery.Filter) ([]outbox.Entry
 		filter+order+` LIMIT $3::bigint) AS first)`+order+` LIMIT $3::bigint`, f.Offer, append([]string{}, f.Except...), f.Limit)
 }
 
-// wakeOffer makes due what waits of an offer.
+// wakeOffer makes an offer's waiting conversions due.
 func (o *Outbox) wakeOffer(ctx context.Context, offer string) error {
 	return chores{o}.inBatches(ctx, `
 		UPDATE {schema}.river_job SET state = 'scheduled', scheduled_at = {now}
@@ -148,12 +148,11 @@ func (o *Outbox) wakeOffer(ctx context.Context, offer string) error {
 			LIMIT $2::bigint FOR UPDATE SKIP LOCKED)`, o.now(), offer)
 }
 
-// chores is what the policy's background work needs of an engine.
+// chores implements [delivery.Engine].
 type chores struct{ *Outbox }
 
-// Tidy deletes what was confirmed long ago, and makes due what a wrong clock has
-// put off. What is due by the database's clock is left alone, or a batch would find
-// the same rows for ever. See delivery.Engine.
+// Tidy implements [delivery.Engine]. It does not change jobs that are due by the
+// database's clock: inBatches would find the same rows for ever.
 func (s chores) Tidy(ctx context.Context, confirmedBefore, horizon time.Time) error {
 	if err := s.inBatches(ctx, `
 		DELETE FROM {schema}.river_job
@@ -169,8 +168,8 @@ func (s chores) Tidy(ctx context.Context, confirmedBefore, horizon time.Time) er
 			LIMIT $2::bigint FOR UPDATE SKIP LOCKED)`, s.now(), horizon.UTC())
 }
 
-// inBatches repeats a statement, whose second argument is how many rows it may
-// change, until there are no more.
+// inBatches repeats a statement until it changes fewer rows than allowed. The
+// allowed number is the statement's second argument.
 func (s chores) inBatches(ctx context.Context, statement string, first any, rest ...any) error {
 	const batch = 1000
 	args := append([]any{first, batch}, rest...)

@@ -19,33 +19,33 @@ import (
 )
 
 const (
-	holdMax  = 8 * time.Second  // how long a worker keeps a job while the queue is paused
-	storeMax = 10 * time.Second // how long it tries to write down an answer
-	// written is when River has surely written down what a worker returned.
+	holdMax  = 8 * time.Second  // how long a worker holds a job while the queue is paused
+	storeMax = 10 * time.Second // how long a worker tries to store an answer
+	// written is a time within which River has stored a worker's result.
 	written = 5 * time.Second
 	// unstorable is the pause after an answer that the database rejects.
 	unstorable = 5 * time.Minute
-	// soon is how far ahead River lets a job be available that is not due yet.
+	// soon is the time before its due time at which River makes a job available.
 	soon = 5 * time.Second
 )
 
-// conversion is what River keeps of a job.
+// conversion is the type of a job's arguments.
 type conversion struct{ sparkloop.Tracking }
 
 func (conversion) Kind() string { return kind }
 
-// output is what we keep of a job, in its metadata.
+// output is our part of a job's metadata.
 type output struct {
-	State    outbox.State `json:"state,omitempty"` // of one that is dead or expired
+	State    outbox.State `json:"state,omitempty"` // empty while pending
 	Attempts int          `json:"attempts"`
 	Reason   string       `json:"reason,omitempty"`
 
-	// Quoted marks a Reason in Go's syntax and in ASCII: the database's
-	// encoding may lack a character, and jsonb takes no NUL.
+	// Quoted marks a Reason that is quoted in Go's syntax, in ASCII: the database's
+	// encoding may lack a character, and jsonb rejects NUL.
 	Quoted bool `json:"quoted,omitempty"`
 }
 
-// reason is the Reason in plain text.
+// reason returns the Reason without quotes.
 func (out output) reason() string {
 	if text, err := strconv.Unquote(out.Reason); out.Quoted && err == nil {
 		return text
@@ -67,20 +67,20 @@ func outputOf(e outbox.Entry) output {
 	return out
 }
 
-// newRiver is a River client that fetches jobs and runs workers. Its leader, who
-// schedules, rescues and cleans up, is not wanted: see upkeep.
+// newRiver returns a River client that fetches jobs and runs workers. upkeep
+// replaces its leader, which schedules, rescues and cleans up.
 func (o *Outbox) newRiver(pollOnly bool) (*river.Client[pgx.Tx], error) {
 	workers := river.NewWorkers()
 	if err := river.AddWorkerSafely(workers, &worker{o: o}); err != nil {
 		return nil, err
 	}
 	config := &river.Config{
-		ID:                     rand.Text()[:8], // of which up to 100 stand in a job's row
+		ID:                     rand.Text()[:8], // short: a job's row holds up to 100 of them
 		Schema:                 o.schema,
 		Queues:                 map[string]river.QueueConfig{queue: {MaxWorkers: o.o.Workers}},
 		Workers:                workers,
 		FetchOnlyKnownKinds:    true,
-		FetchCooldown:          20 * time.Millisecond, // a fetch brings no more than workers are free
+		FetchCooldown:          20 * time.Millisecond, // each fetch returns at most as many jobs as workers are free
 		FetchPollInterval:      o.beat,
 		PollOnly:               pollOnly,
 		JobTimeout:             o.jobMax(),
@@ -92,21 +92,21 @@ func (o *Outbox) newRiver(pollOnly bool) (*river.Client[pgx.Tx], error) {
 	return river.NewClient(riverpgxv5.New(o.db.pool), config)
 }
 
-// jobMax is what a worker takes at most for a job.
+// jobMax returns the longest time that a worker takes for a job.
 func (o *Outbox) jobMax() time.Duration { return holdMax + o.policy.Lease() + storeMax }
 
-// rescueAfter is when the process that took a job must be gone.
+// rescueAfter returns the time after which a job's process must be gone.
 func (o *Outbox) rescueAfter() time.Duration { return o.jobMax() + 5*time.Second }
 
-// clock has River use the queue's clock in place of this process's.
+// clock makes River use the queue's clock.
 type clock struct{ o *Outbox }
 
 func (c clock) Now() time.Time { return c.o.policy.Now() }
 
-// NowOrNil is nil for the clock of the database.
+// NowOrNil returns nil for the database's clock.
 func (c clock) NowOrNil() *time.Time { return c.o.now() }
 
-// retryPolicy is for a worker that panicked, and for a row that cannot be read.
+// retryPolicy is for workers that panicked, and for rows that cannot be read.
 type retryPolicy struct{ o *Outbox }
 
 func (p retryPolicy) NextRetry(job *rivertype.JobRow) time.Time {
@@ -122,10 +122,9 @@ type worker struct {
 	o *Outbox
 }
 
-// Work delivers a conversion. An answer it writes down by itself, because River
-// would do that only after it has returned, in a batch, and the hooks are for what
-// is in the database. A failure is a snooze, which costs no attempt and leaves
-// nothing in the row's list of errors.
+// Work delivers a conversion. It stores an answer itself: River would store it
+// later, in a batch, and the hooks must run after the state is stored. A failure is
+// a snooze, which costs no attempt and adds no error to the row.
 func (w *worker) Work(ctx context.Context, job *river.Job[conversion]) error {
 	o := w.o
 	e, err := entryOf(job)
@@ -133,7 +132,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[conversion]) error {
 		return err
 	}
 	if o.policy.Holds(ctx) && !o.hold(ctx, e) {
-		return river.JobSnooze(0) // it is given back already: River changes only what is running
+		return river.JobSnooze(0) // already given back: River changes only running jobs
 	}
 	v := o.deliver(ctx, e, nil)
 	if v.Entry.State == outbox.Pending {
@@ -145,7 +144,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[conversion]) error {
 		}
 		pause := max(0, v.Entry.DueAt.Sub(o.policy.Now()))
 		if o.policy.Now().Sub(e.EnqueuedAt) > delivery.FreshFor {
-			pause = max(pause, soon+time.Millisecond) // River would leave it at the end of its lane
+			pause = max(pause, soon+time.Millisecond) // otherwise River puts it at the end of its lane
 		}
 		return river.JobSnooze(pause)
 	}
@@ -157,15 +156,14 @@ func (w *worker) Work(ctx context.Context, job *river.Job[conversion]) error {
 		return river.JobSnooze(time.Second)
 	}
 	o.told(ctx, v, stored)
-	// River now writes what is returned here, if the job is running. It is not,
-	// unless it was redriven and taken this moment: then that must go on.
+	// River stores this result only if the job is running. If so, the job was
+	// redriven just now, and must be delivered again.
 	return river.JobSnooze(0)
 }
 
-// hold gives a job back and keeps its worker for some seconds while the queue is
-// paused, so that a paused queue moves through its jobs slowly and each of them
-// may be chosen as the probe, by any process. It returns true if the pause is over
-// and the job is running again.
+// hold gives a job back and occupies its worker for some seconds while the queue is
+// paused. So a paused queue fetches jobs slowly, and any process may choose any job
+// as the probe. hold returns true if the pause is over and the job runs again.
 func (o *Outbox) hold(ctx context.Context, e outbox.Entry) (again bool) {
 	move := func(from, to, set string, at time.Time) bool {
 		tag, err := o.db.Exec(context.WithoutCancel(ctx), in(o.schema, `
@@ -186,7 +184,7 @@ func (o *Outbox) hold(ctx context.Context, e outbox.Entry) (again bool) {
 			return true
 		}
 	}
-	// Whoever probes with it now must not be disturbed.
+	// Another process may be sending it as the probe: wait for its end.
 	o.wait(ctx, o.policy.Lease(), func() bool {
 		var running bool
 		err := o.db.scan(ctx, []any{&running}, in(o.schema, `SELECT state = 'running' FROM {schema}.river_job WHERE id = $1::bigint`), e.ID)
@@ -195,8 +193,7 @@ func (o *Outbox) hold(ctx context.Context, e outbox.Entry) (again bool) {
 	return false
 }
 
-// wait returns after at most d, when the condition is no longer met, or when the
-// queue closes.
+// wait returns after d, when the condition is false, or when the queue closes.
 func (o *Outbox) wait(ctx context.Context, d time.Duration, condition func() bool) {
 	for until := time.Now().Add(d); time.Now().Before(until) && condition(); {
 		select {
@@ -209,7 +206,7 @@ func (o *Outbox) wait(ctx context.Context, d time.Duration, condition func() boo
 	}
 }
 
-// deliver delivers a running job's conversion.
+// deliver delivers the conversion of a running job.
 func (o *Outbox) deliver(ctx context.Context, e outbox.Entry, probe *delivery.Probe) delivery.Verdict {
 	o.inFlight.Store(e.ID, time.Time{})
 	defer func() { o.inFlight.Store(e.ID, time.Now()) }()
@@ -220,7 +217,8 @@ func (o *Outbox) deliver(ctx context.Context, e outbox.Entry, probe *delivery.Pr
 	return v
 }
 
-// told tells the policy what is stored, and wakes an offer that goes on.
+// told passes a stored verdict to the policy, and wakes an offer whose pause has
+// ended.
 func (o *Outbox) told(ctx context.Context, v delivery.Verdict, stored bool) {
 	if stored && v.Sent {
 		o.policy.Stored(ctx, v.Entry)
@@ -230,7 +228,7 @@ func (o *Outbox) told(ctx context.Context, v delivery.Verdict, stored bool) {
 	}
 	offer := v.Entry.Tracking.Offer
 	if err := o.wakeOffer(context.WithoutCancel(ctx), offer); err != nil {
-		o.o.Logger.WarnContext(ctx, "sparkloop outbox: an offer goes on later", slog.String("offer", offer), slog.Any("error", err))
+		o.o.Logger.WarnContext(ctx, "sparkloop outbox: an offer's waiting conversions could not be made due now; they are sent later", slog.String("offer", offer), slog.Any("error", err))
 	}
 }
 
@@ -243,7 +241,7 @@ func (o *Outbox) isClosing() bool {
 	}
 }
 
-// entryOf is what the outbox calls an entry.
+// entryOf returns a job as an entry.
 func entryOf(job *river.Job[conversion]) (e outbox.Entry, err error) {
 	var out struct {
 		Output output `json:"output"`
@@ -262,8 +260,8 @@ func entryOf(job *river.Job[conversion]) (e outbox.Entry, err error) {
 	}, nil
 }
 
-// record writes down what a running job becomes, and tries for storeMax. It
-// reports whether the row changed.
+// record stores a running job's verdict, and retries for storeMax. It reports
+// whether the row changed.
 func (o *Outbox) record(ctx context.Context, e outbox.Entry) (stored bool, err error) {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), storeMax)
 	defer stop()
@@ -280,7 +278,7 @@ func (o *Outbox) record(ctx context.Context, e outbox.Entry) (stored bool, err e
 		}
 		select {
 		case <-ctx.Done():
-			o.o.Logger.WarnContext(ctx, "sparkloop outbox: an answer could not be stored, the conversion will be sent again",
+			o.o.Logger.WarnContext(ctx, "sparkloop outbox: an answer could not be stored; the conversion will be sent again",
 				slog.Int64("id", e.ID), slog.Any("error", err))
 			return false, err
 		case <-time.After(o.beat):
@@ -288,7 +286,7 @@ func (o *Outbox) record(ctx context.Context, e outbox.Entry) (stored bool, err e
 	}
 }
 
-// retry gives a running job back, to be taken at its due time.
+// retry gives a running job back until its due time.
 func (o *Outbox) retry(ctx context.Context, e outbox.Entry) (bool, error) {
 	out, err := json.Marshal(outputOf(e))
 	if err != nil {
@@ -303,9 +301,9 @@ func (o *Outbox) retry(ctx context.Context, e outbox.Entry) (bool, error) {
 	return tag.RowsAffected() > 0, err
 }
 
-// finish writes an answer down. A yes goes over everything and a no over what is
-// open, whoever works on it by now. Where the same stands there already, an
-// earlier try got through and only its result was lost.
+// finish stores an answer. A confirmation overrides every state; a refusal changes
+// only an open job. Both ignore which process works on the job. If the row already
+// has the same answer, an earlier try has stored it and only its result was lost.
 const finish = `
 	UPDATE {schema}.river_job
 	SET state = $2::text::{schema}.river_job_state, finalized_at = $3::timestamptz,
@@ -323,7 +321,7 @@ func finishArgs(e outbox.Entry) ([]any, error) {
 	return []any{e.ID, string(final), e.FinishedAt.UTC().Truncate(time.Microsecond), string(out), e.Tracking.Key()}, err
 }
 
-// finish reports whether this process was the first.
+// finish stores a final answer. It reports whether this process stored it first.
 func (o *Outbox) finish(ctx context.Context, e outbox.Entry) (bool, error) {
 	args, err := finishArgs(e)
 	if err != nil {

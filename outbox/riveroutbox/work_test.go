@@ -20,8 +20,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// TestRowStaysSmall has a conversion fail often: that costs no attempt of
-// River's, and fills none of its lists.
+// TestRowStaysSmall has a conversion that fails often. The failures cost no attempt
+// of River's and add nothing to its lists.
 func TestRowStaysSmall(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)
@@ -78,8 +78,8 @@ func TestFinishIsReportedOnce(t *testing.T) {
 	assert.False(t, finish(outbox.Confirmed, now, "yes"), "it is gone")
 }
 
-// TestHooksOnce has two processes work on everything at the same time, as after
-// one that was suspended for long.
+// TestHooksOnce has two processes that work on the same jobs, as after one was
+// suspended for long.
 func TestHooksOnce(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database(t)
@@ -111,7 +111,7 @@ func TestHooksOnce(t *testing.T) {
 	assert.EqualValues(t, 1, dead.Load())
 }
 
-// TestRescue has jobs that a process took that is gone, and one that is there.
+// TestRescue has jobs of a process that is gone, and of one that is running.
 func TestRescue(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)
@@ -149,8 +149,8 @@ func TestRescue(t *testing.T) {
 	reaches(t, worker, ahead, outbox.Confirmed)
 }
 
-// TestPausedQueueProbesWhatIsNotDue has a queue paused while all that it has is
-// due only in an hour.
+// TestPausedQueueProbesWhatIsNotDue has a paused queue whose conversions are all due
+// in an hour.
 func TestPausedQueueProbesWhatIsNotDue(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)
@@ -174,9 +174,7 @@ func TestPausedQueueProbesWhatIsNotDue(t *testing.T) {
 	}, soonEnough, 10*time.Millisecond)
 }
 
-// TestWorkerThatFails has rows that River cannot read: they are tried again, and
-// hold up nobody.
-// patience notes the statements that would wait for longer than they may.
+// patience notes the statements that could wait too long.
 type patience struct {
 	opened atomic.Bool
 	mu     sync.Mutex
@@ -211,8 +209,8 @@ func (p *patience) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndDa
 func (p *patience) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
 func (p *patience) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
 
-// TestNothingWaitsForEver has a queue that sweeps, pauses, probes and goes on,
-// and callers without a deadline.
+// TestNothingWaitsForEver has a queue that sweeps, pauses, probes and resumes, and
+// callers without a deadline.
 func TestNothingWaitsForEver(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database(t)
@@ -223,7 +221,7 @@ func TestNothingWaitsForEver(t *testing.T) {
 	pool := poolOn(t, url, func(c *pgxpool.Config) { c.ConnConfig.Tracer = p })
 	box := openBox(t, pool, api.Client(), quick(func(o *Options) {
 		o.Source = func(context.Context, time.Time) ([]sparkloop.Tracking, error) {
-			p.opened.Store(true) // Open, which the caller bounds, has made the tables by now
+			p.opened.Store(true) // Open has its caller's bound, and has created the tables by now
 			return orders, nil
 		}
 	}))
@@ -252,6 +250,8 @@ func TestNothingWaitsForEver(t *testing.T) {
 	}
 }
 
+// TestWorkerThatFails has rows that River cannot read. They are retried, and delay
+// no other row.
 func TestWorkerThatFails(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)
