@@ -17,7 +17,7 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// skewMost is by how much the clock may differ from the server's.
+// skewMost is the largest tolerated difference to the server's clock.
 const skewMost = time.Minute
 
 func (a *app) checkCommand() *cobra.Command {
@@ -25,8 +25,8 @@ func (a *app) checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Check the key, the address, the clock and the offers",
 		Long: `Check whether SparkLoop accepts the key, which published address answers, whether
-the clock is right, and whether there are Action offers. Each failure says what to do
-about it. The exit code is 0 only if every check passes.
+the clock is right, and whether there are Action offers. Each failure comes with a
+remedy. The exit code is 0 only if every check passes.
 
 It only reads the list of offers. It never confirms anything.`,
 		Args: cobra.NoArgs,
@@ -72,7 +72,7 @@ func (a *app) check(ctx context.Context) error {
 	return nil
 }
 
-// witness notes the answers to a client's requests.
+// witness records the answers to a client's requests.
 type witness struct {
 	next http.RoundTripper
 
@@ -82,18 +82,18 @@ type witness struct {
 }
 
 type answer struct {
-	base   string // the request's address up to the resource
+	base   string // the request's address before the resource
 	status int
 	json   bool
-	date   time.Time // the server's, zero if it gave none
-	at     time.Time // ours, in the middle of the exchange
+	date   time.Time // the server's clock, zero if unknown
+	at     time.Time // our clock, in the middle of the exchange
 }
 
 func newWitness() *witness {
 	return &witness{next: &http.Transport{
 		Proxy: func(r *http.Request) (*url.URL, error) {
 			if r.URL.Scheme == "http" {
-				return nil, nil // the key does not go to a proxy in clear
+				return nil, nil // a proxy must not receive the key unencrypted
 			}
 			return http.ProxyFromEnvironment(r)
 		},

@@ -100,7 +100,8 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// Without SPARKLOOP_BASE_URL it says which of the published addresses answers.
+// Without SPARKLOOP_BASE_URL the output names the published address that
+// answers.
 func TestCheckFindsTheAddress(t *testing.T) {
 	t.Parallel()
 	for _, base := range []string{"/api/v2", "/v2"} {
@@ -108,7 +109,7 @@ func TestCheckFindsTheAddress(t *testing.T) {
 		d.env["SPARKLOOP_BASE_URL"] = ""
 		d.wire = d.api.Transport()
 		got := d.run(t, "check")
-		// In memory there is no Date.
+		// In-memory answers have no Date.
 		assert.Contains(t, got.out, "ok    address  https://api.sparkloop.app"+base+" answers")
 		assert.Contains(t, got.out, "ok    key      accepted")
 		assert.Contains(t, got.out, "ok    offers   1 offer, 1 of the type action")

@@ -15,10 +15,10 @@ import (
 	"github.com/sparkloop-go/sparkloop/cmd/sparkloop/internal/sheet"
 )
 
-// stdin is the name of standard input as a file.
+// stdin is the file name of standard input.
 const stdin = "-"
 
-// listFlags are the flags of "sparkloop confirm" that --from needs.
+// listFlags are the flags of "sparkloop confirm" for --from.
 type listFlags struct {
 	from, report, journal string
 	since, delimiter      string
@@ -84,11 +84,11 @@ each line of the file.`,
 	flags.StringVar(&f.columns.Landing, "url-column", "", "`name` of the column with the landing URL")
 	flags.StringVar(&f.columns.Time, "time-column", "", "`name` of the column with the time")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "read the file, show what would be sent, and send nothing")
-	flags.BoolVar(&f.keepGoing, "keep-going", false, "continue although the first 10 answers are all \"not found\"")
+	flags.BoolVar(&f.keepGoing, "keep-going", false, "continue even if the first 10 answers are all \"not found\"")
 	return c
 }
 
-// confirmOne needs no files: whoever called it sees what came of it.
+// confirmOne writes no files: its output is the result.
 func (a *app) confirmOne(ctx context.Context, t sparkloop.Tracking) error {
 	if sheet.Swapped(t.Offer, t.Submission) {
 		return misused("nothing was sent: the IDs are swapped. The offer comes first: sparkloop confirm OFFER SUBMISSION")
@@ -147,7 +147,7 @@ func (a *app) confirmList(ctx context.Context, f listFlags) error {
 	return l.run(ctx, data)
 }
 
-// complete finds out before the first call whether the flags make sense.
+// complete validates the flags before the first call.
 func (f *listFlags) complete() error {
 	switch f.delimiter {
 	case "":
@@ -158,7 +158,7 @@ func (f *listFlags) complete() error {
 	case "tab", "\t", `\t`:
 		f.columns.Delimiter = '\t'
 	default:
-		return misused("--delimiter is comma, semicolon or tab, not %q", f.delimiter)
+		return misused("--delimiter must be comma, semicolon or tab, not %q", f.delimiter)
 	}
 	if f.journal == "" {
 		f.journal = f.from + ".journal"
@@ -186,8 +186,8 @@ func samePath(a, b string) bool {
 	return err == nil && os.SameFile(x, y)
 }
 
-// readList reads all of a file, or gives up when ctx ends. A read cannot be
-// interrupted; one that still waits then ends with the process.
+// readList reads all of a file, until ctx ends. A read cannot be interrupted:
+// it may continue until the process ends.
 func (a *app) readList(ctx context.Context, path string) ([]byte, error) {
 	type result struct {
 		data []byte
@@ -220,7 +220,7 @@ func (a *app) readList(ctx context.Context, path string) ([]byte, error) {
 	}
 }
 
-// refuse shows the rows of a file that is not read.
+// refuse shows the first rows of a rejected file.
 func (a *app) refuse(err error) error {
 	var r *sheet.RefusalError
 	if !errors.As(err, &r) {

@@ -60,20 +60,20 @@ func TestConfirmUsage(t *testing.T) {
 	d := newDesk(t)
 	file := d.write(t, "in.csv", "offer,submission\no,s\n")
 	for says, args := range map[string][]string{
-		"give OFFER and SUBMISSION, or --from FILE":      {"confirm"},
-		"give OFFER and SUBMISSION":                      {"confirm", "one"},
-		"give either IDs or --from":                      {"confirm", "--from", file, "o"},
-		"--since needs --from":                           {"confirm", "o", "s", "--since", "45d"},
-		"--report needs --from":                          {"confirm", "o", "s", "--report", "x"},
-		"--delimiter is comma, semicolon or tab":         {"confirm", "--from", file, "--delimiter", "|"},
-		`"45" is neither a time to go back`:              {"confirm", "--from", file, "--since", "45"},
-		"--since needs a column for the time":            {"confirm", "--from", file, "--since", "45d"},
-		"must name different files":                      {"confirm", "--from", file, "--report", d.dir + "/./in.csv"},
-		"no such file":                                   {"confirm", "--from", d.path("none.csv")},
-		"There is no column \"x\", which --offer-column": {"confirm", "--from", file, "--offer-column", "x"},
-		"is not a report of this command":                {"confirm", "--from", file, "--report", d.write(t, "notes.txt", "Dear diary")},
-		"is not a journal of this command":               {"confirm", "--from", file, "--journal", d.path("notes.txt")},
-		"no such file or directory":                      {"confirm", "--from", file, "--report", d.path("no/such/folder.csv")},
+		"give OFFER and SUBMISSION, or --from FILE":   {"confirm"},
+		"give OFFER and SUBMISSION":                   {"confirm", "one"},
+		"give either IDs or --from":                   {"confirm", "--from", file, "o"},
+		"--since needs --from":                        {"confirm", "o", "s", "--since", "45d"},
+		"--report needs --from":                       {"confirm", "o", "s", "--report", "x"},
+		"--delimiter must be comma, semicolon or tab": {"confirm", "--from", file, "--delimiter", "|"},
+		`"45" is neither an age`:                      {"confirm", "--from", file, "--since", "45"},
+		"--since needs a column for the time":         {"confirm", "--from", file, "--since", "45d"},
+		"must name different files":                   {"confirm", "--from", file, "--report", d.dir + "/./in.csv"},
+		"no such file":                                {"confirm", "--from", d.path("none.csv")},
+		"The column \"x\" given by --offer-column":    {"confirm", "--from", file, "--offer-column", "x"},
+		"is not a report of this command":             {"confirm", "--from", file, "--report", d.write(t, "notes.txt", "Dear diary")},
+		"is not a journal of this command":            {"confirm", "--from", file, "--journal", d.path("notes.txt")},
+		"no such file or directory":                   {"confirm", "--from", file, "--report", d.path("no/such/folder.csv")},
 	} {
 		got := d.run(t, args...)
 		assert.Equal(t, exitUsage, got.code, args)
@@ -96,7 +96,7 @@ func TestAFileThatIsNotUnderstoodIsShown(t *testing.T) {
 	file := d.write(t, "orders.csv", "Bestellung;Angebot;Einsendung\n1001;offer_1234abcd;submission_1234abcd\n1002;;\x1b[2J\n")
 	got := d.run(t, "confirm", "--from", file)
 	assert.Equal(t, outcome{exitUsage, "", strings.Join([]string{
-		"sparkloop: nothing was sent. No column has a name that stands for the offer and the submission.",
+		"sparkloop: nothing was sent. No column has a known name for the offer and the submission.",
 		"The first rows, as read:",
 		"",
 		"   Bestellung  Angebot         Einsendung",
@@ -104,7 +104,7 @@ func TestAFileThatIsNotUnderstoodIsShown(t *testing.T) {
 		"   1002        -               [2J",
 		"",
 		`Give --offer-column "Angebot" --submission-column "Einsendung", or --tracking-column NAME, or --url-column NAME for landing URLs. ` +
-			"If the first line is data, add one with the names of the columns. " +
+			"If the first line is data, add a line with column names before it. " +
 			"If the columns are split wrongly above, give --delimiter comma, semicolon or tab.",
 		"",
 	}, "\n")}, got)

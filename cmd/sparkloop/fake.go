@@ -58,7 +58,7 @@ Append ":3" to limit a fault to three requests.`,
 
 func (a *app) fake(ctx context.Context, listen, fault string, o fake.Options) error {
 	if o.Limit < 0 {
-		return misused("--limit is a number of requests from 0 on")
+		return misused("--limit must be 0 or more")
 	}
 	unlock, err := lockAll("", o.State)
 	if err != nil {
@@ -80,14 +80,14 @@ func (a *app) fake(ctx context.Context, listen, fault string, o fake.Options) er
 		return failed(err)
 	}
 	address := "http://" + reachable(listener.Addr())
-	fmt.Fprintf(a.out, "A fake SparkLoop. Its page: %s/\n\n  SPARKLOOP_BASE_URL=%s/api/v2\n", address, address)
+	fmt.Fprintf(a.out, "A fake SparkLoop. Open its page:  %s/\n\n  SPARKLOOP_BASE_URL=%s/api/v2\n", address, address)
 	if o.Key == "" {
 		fmt.Fprintf(a.out, "  SPARKLOOP_API_KEY=%s\n", sparklooptest.APIKey)
 	} else {
-		fmt.Fprintln(a.out, "  SPARKLOOP_API_KEY is the one of --key")
+		fmt.Fprintln(a.out, "  SPARKLOOP_API_KEY: the value of --key")
 	}
-	fmt.Fprintf(a.out, "\nA click on an offer: %s/click/%s\nEnd with Ctrl-C.\n", address, sparklooptest.DefaultOffer)
-	server := &http.Server{Handler: f, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)} // broken connections are ordered
+	fmt.Fprintf(a.out, "\nTo click on an offer, open  %s/click/%s\nEnd with Ctrl-C.\n", address, sparklooptest.DefaultOffer)
+	server := &http.Server{Handler: f, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)} // faults break connections on purpose
 	defer context.AfterFunc(ctx, func() { server.Close() })()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return failed(err)
@@ -95,7 +95,7 @@ func (a *app) fake(ctx context.Context, listen, fault string, o fake.Options) er
 	return nil
 }
 
-// reachable is an address that a program on this machine can call.
+// reachable returns an address that programs on this machine can call.
 func reachable(addr net.Addr) string {
 	host, port, err := net.SplitHostPort(addr.String())
 	if err != nil {

@@ -27,10 +27,10 @@ type stage struct {
 	base  string // of the page
 	end   func() int
 	hc    *http.Client
-	first string // what it said at the start
+	first string // the output at the start
 }
 
-// said is a writer that can be waited for.
+// said is a writer that tests can wait for.
 type said struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -73,7 +73,7 @@ func (s *stage) client(t *testing.T, opts ...sparkloop.Option) *sparkloop.Client
 	return c
 }
 
-// get reads a page, and where it redirects to.
+// get opens a page, and returns its redirect.
 func (s *stage) get(t *testing.T, path string) (int, string, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.base+path, nil)
@@ -229,7 +229,7 @@ func TestFaultsOfTheFake(t *testing.T) {
 	assert.Contains(t, page, "status 500, 1 request")
 	require.ErrorContains(t, list(), "500")
 	require.NoError(t, list())
-	// net/http repeats a GET by itself once if a used connection breaks.
+	// net/http repeats a GET once if a used connection breaks.
 	for form, says := range map[string]string{
 		"fault=status&detail=403&times=1": "403",
 		"fault=status&times=1":            "503",
@@ -272,7 +272,8 @@ func TestTheFakeIsNotSteeredByOtherSites(t *testing.T) {
 		code, _ = s.post(t, "/offers", form)
 		assert.Equal(t, http.StatusBadRequest, code, form)
 	}
-	// It is used beside the application on the same host: no cookie of its own.
+	// The fake sets no cookie, because the application may run on the same
+	// host.
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
 	s.hc.Jar = jar
@@ -286,10 +287,10 @@ func TestTheFakesUsage(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	for says, args := range map[string][]string{
-		`"x" is no fault; there are none, status=503`: {"--fault", "x"},
-		"no address of a landing page":                {"--landing", "shop.example"},
-		"--limit is a number of requests":             {"--limit", "-1"},
-		"unknown command":                             {"more"},
+		`"x" is not a fault: choose from none, status=503`: {"--fault", "x"},
+		"is not a landing page":                            {"--landing", "shop.example"},
+		"--limit must be 0 or more":                        {"--limit", "-1"},
+		"unknown command":                                  {"more"},
 	} {
 		got := d.run(t, append([]string{"fake", "--listen", "127.0.0.1:0"}, args...)...)
 		assert.Equal(t, exitUsage, got.code, args)

@@ -22,13 +22,13 @@ func (r *findings) ok(what, format string, args ...any) {
 	r.table.AppendRow(cells("ok", what, fmt.Sprintf(format, args...)))
 }
 
-// fail adds a failure and what to do about it, in one line.
+// fail adds a failure and its remedy, in one line.
 func (r *findings) fail(what, format string, args ...any) {
 	r.bad = true
 	r.table.AppendRow(cells("FAIL", what, fmt.Sprintf(format, args...)))
 }
 
-// unknown adds what could not be found out because of another failure.
+// unknown adds a check that an earlier failure prevented.
 func (r *findings) unknown(what string) {
 	r.bad = true
 	r.table.AppendRow(cells("?", what, "unknown because of the failure above"))
@@ -46,7 +46,7 @@ func (r *findings) key(err error) {
 }
 
 func (r *findings) address(seen *witness, base string, err error) {
-	var answered *answer // the one that the call ended with
+	var answered *answer // the last answer of the call
 	for i := range seen.answers {
 		if a := &seen.answers[i]; err == nil && a.status < 300 || err != nil && a.json && a.status == http.StatusUnauthorized {
 			answered = a
@@ -63,7 +63,7 @@ func (r *findings) address(seen *witness, base string, err error) {
 	}
 }
 
-// addressProblem says in one line why there is no good answer, and what to do.
+// addressProblem returns the problem and its remedy, in one line.
 func addressProblem(seen *witness, base string, err error) string {
 	var e *sparkloop.Error
 	errors.As(err, &e)
@@ -75,7 +75,7 @@ func addressProblem(seen *witness, base string, err error) string {
 	case errors.Is(err, sparkloop.ErrRateLimited), asked:
 		return "too many requests: try again in a minute (" + why + ")"
 	case errors.Is(err, sparkloop.ErrEndpointNotFound), errors.Is(err, sparkloop.ErrUnexpectedResponse):
-		return "something other than SparkLoop's API answers: correct SPARKLOOP_BASE_URL, check proxies and firewalls (" + why + ")"
+		return "the answer is not from SparkLoop's API: correct SPARKLOOP_BASE_URL, check proxies and firewalls (" + why + ")"
 	case e != nil && e.StatusCode >= 500:
 		return "SparkLoop fails: try again later (" + why + ")"
 	case e != nil && e.StatusCode == 403:
@@ -89,7 +89,7 @@ func (r *findings) clock(seen *witness) {
 		if a.date.IsZero() {
 			continue
 		}
-		// The server's time has whole seconds: it is somewhere in that second.
+		// The server's time has whole seconds; half a second is the middle.
 		skew := a.at.Sub(a.date.Add(time.Second / 2)).Round(time.Second)
 		switch {
 		case skew > skewMost:
@@ -127,7 +127,7 @@ func (r *findings) offers(offers []sparkloop.Offer, err error) {
 	}
 }
 
-// oneLine is an error's text without line breaks and control characters.
+// oneLine returns an error's text without line breaks and control characters.
 func oneLine(err error) string {
 	if err == nil {
 		return ""

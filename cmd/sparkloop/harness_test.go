@@ -19,11 +19,10 @@ import (
 
 const offer = sparklooptest.DefaultOffer
 
-// secret is the key of the tests' servers: one that can be looked for.
+// secret is the key of the tests' servers, easy to find in output.
 const secret = "sekret-key-9f3b"
 
-// desk is where a command runs in a test: a folder for its files and an
-// environment.
+// desk is the environment of a command in a test, with a folder for its files.
 type desk struct {
 	api  *sparklooptest.Server
 	dir  string
@@ -32,8 +31,8 @@ type desk struct {
 	wire http.RoundTripper
 }
 
-// newDesk is one whose commands call a server over a socket, hardly wait between
-// retries, and do not pace.
+// newDesk returns a desk whose commands call a server over a socket, retry at
+// once and do not pace.
 func newDesk(t *testing.T, opts ...sparklooptest.Option) *desk {
 	t.Helper()
 	api := sparklooptest.NewServer(t, append([]sparklooptest.Option{sparklooptest.WithAPIKey(secret), sparklooptest.WithRateLimit(0, 0)}, opts...)...)
@@ -48,7 +47,7 @@ func newDesk(t *testing.T, opts ...sparklooptest.Option) *desk {
 	}
 }
 
-// inMemory is one without a socket and with the client's own pace, for use within
+// inMemory returns a desk without a socket and with the client's own pace, for
 // a synctest bubble.
 func inMemory(t *testing.T) *desk {
 	t.Helper()
@@ -71,7 +70,7 @@ func (d *desk) run(t *testing.T, args ...string) outcome {
 	return d.with(t.Context(), t, strings.NewReader(""), args...)
 }
 
-// with runs a command. Whatever it says, it does not say the key.
+// with runs a command, and checks that its output does not contain the key.
 func (d *desk) with(ctx context.Context, t *testing.T, in io.Reader, args ...string) outcome {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -83,14 +82,14 @@ func (d *desk) with(ctx context.Context, t *testing.T, in io.Reader, args ...str
 
 func (d *desk) path(name string) string { return filepath.Join(d.dir, name) }
 
-// write makes a file in the desk's folder and returns its path.
+// write creates a file in the desk's folder and returns its path.
 func (d *desk) write(t *testing.T, name, text string) string {
 	t.Helper()
 	require.NoError(t, os.WriteFile(d.path(name), []byte(text), 0o600))
 	return d.path(name)
 }
 
-// read returns a file's text, "" if there is none.
+// read returns a file's text, or "".
 func (d *desk) read(t *testing.T, name string) string {
 	t.Helper()
 	data, err := os.ReadFile(d.path(name))
@@ -114,7 +113,7 @@ func asked(api *sparklooptest.Server) map[string]int {
 	return n
 }
 
-// clicks are conversions that are waiting to be confirmed.
+// clicks creates conversions to be confirmed.
 func clicks(api *sparklooptest.Server, n int) []sparkloop.Tracking {
 	ts := make([]sparkloop.Tracking, n)
 	for i := range ts {

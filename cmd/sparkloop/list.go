@@ -12,23 +12,23 @@ import (
 	"github.com/sparkloop-go/sparkloop/cmd/sparkloop/internal/sheet"
 )
 
-// result is what came of a line.
+// result is the result of a line.
 type result string
 
-// The results, as the report has them.
+// Results, as in the report.
 const (
 	confirmedNow     result = "confirmed now"
 	alreadyConfirmed result = "already confirmed"
 	refusedLine      result = "refused"
-	toBeTriedAgain   result = "to be tried again"
+	toBeRetried      result = "to be retried"
 	notSent          result = "not sent"
 	wouldBeSent      result = "would be sent" // in a dry run
 )
 
-// job is a line of the file and what came of it.
+// job is a line of the file and its result.
 type job struct {
 	line   sheet.Line
-	same   *job // an earlier line with the same conversion, which is asked about
+	same   *job // an earlier line with the same conversion, which is sent
 	result result
 	reason string
 	at     time.Time // of SparkLoop's answer
@@ -48,13 +48,13 @@ type list struct {
 	tally   tally
 }
 
-// connect makes the client. Its pace is the key's limit.
+// connect creates the client, which keeps the key's rate limit.
 func (l *list) connect() (err error) {
 	l.client, err = l.app.client()
 	return err
 }
 
-// take decides for each line whether it is to be sent.
+// take decides for each line whether to send it.
 func (l *list) take(in *sheet.Sheet, since time.Time) error {
 	if !since.IsZero() && in.Time == "" {
 		return misused("--since needs a column for the time, such as paid_at or created_at: name it with --time-column. The columns are %q", in.Header)
@@ -63,7 +63,7 @@ func (l *list) take(in *sheet.Sheet, since time.Time) error {
 	first := make(map[string]*job)
 	readable, unreadable := 0, 0
 	for _, line := range in.Lines {
-		j := &job{line: line, result: toBeTriedAgain, reason: notAsked}
+		j := &job{line: line, result: toBeRetried, reason: notAsked}
 		l.jobs = append(l.jobs, j)
 		switch old := first[line.Tracking.Key()]; {
 		case line.Err != nil:
@@ -71,7 +71,7 @@ func (l *list) take(in *sheet.Sheet, since time.Time) error {
 		case line.Note != "":
 			j.result, j.reason = notSent, line.Note
 		case in.Unpaid(line):
-			j.result, j.reason = notSent, fmt.Sprintf("not paid: %q is empty or says no", in.Time)
+			j.result, j.reason = notSent, fmt.Sprintf("not paid: %q is empty or negative", in.Time)
 		case !since.IsZero() && line.TimeErr != nil:
 			j.result, j.reason = refusedLine, fmt.Sprintf("cannot be read: %q: %v", in.Time, line.TimeErr)
 			unreadable++
@@ -88,7 +88,7 @@ func (l *list) take(in *sheet.Sheet, since time.Time) error {
 		}
 	}
 	if unreadable > 0 && readable == 0 {
-		return misused("nothing was sent: %q holds %v. --time-column names another one", in.Time, l.firstTimeErr())
+		return misused("nothing was sent: %q: %v. Choose another column with --time-column", in.Time, l.firstTimeErr())
 	}
 	return nil
 }
@@ -102,11 +102,11 @@ func (l *list) firstTimeErr() error {
 	return nil
 }
 
-// todo is what is still to be asked; the rest has its answer in the journal.
+// todo returns the jobs that are not settled in the journal.
 func (l *list) todo() []*job {
 	var todo []*job
 	for _, j := range l.jobs {
-		if j.result != toBeTriedAgain || j.same != nil {
+		if j.result != toBeRetried || j.same != nil {
 			continue
 		}
 		a, known := l.journal.Answer(j.line.Tracking.Key())
@@ -127,11 +127,11 @@ func (l *list) todo() []*job {
 	return todo
 }
 
-// run confirms what is not settled yet, and leaves the report and the summary.
+// run confirms what is not settled, and writes the report and the summary.
 func (l *list) run(ctx context.Context, data []byte) error {
 	unlock, err := lockAll(l.flags.from, l.flags.journal, l.flags.report)
 	if err != nil {
-		return misused("nothing was sent: %w. --journal and --report can name other places", err)
+		return misused("nothing was sent: %w. Choose other places with --journal and --report", err)
 	}
 	defer unlock()
 	if err := checkReport(l.flags.report); err != nil {
@@ -151,7 +151,7 @@ func (l *list) run(ctx context.Context, data []byte) error {
 	return l.finish(ctx, stopped)
 }
 
-// finish writes the report and the summary, and finds the exit code.
+// finish writes the report and the summary, and returns the failure, if any.
 func (l *list) finish(ctx context.Context, stopped error) error {
 	for _, j := range l.jobs {
 		if j.same != nil {
@@ -161,7 +161,7 @@ func (l *list) finish(ctx context.Context, stopped error) error {
 	}
 	err := l.writeReport()
 	sum := sumUp(l.jobs)
-	if sum.n[toBeTriedAgain] == 0 && err == nil {
+	if sum.n[toBeRetried] == 0 && err == nil {
 		err = l.journal.Done(l.now())
 	}
 	sum.print(l.out, ofARun)
@@ -174,7 +174,7 @@ func (l *list) finish(ctx context.Context, stopped error) error {
 	switch {
 	case err != nil:
 		return failed(fmt.Errorf("%w. Run the same command again: the journal has the answers so far", err))
-	case sum.n[toBeTriedAgain] > 0 && ctx.Err() != nil:
+	case sum.n[toBeRetried] > 0 && ctx.Err() != nil:
 		return failed(errors.New("interrupted. Run the same command again to continue"))
 	case stopped != nil:
 		code := exitFailed
@@ -182,20 +182,20 @@ func (l *list) finish(ctx context.Context, stopped error) error {
 			code = exitUsage
 		}
 		return &failure{code, fmt.Errorf("stopped: %w. Run the same command again to continue", stopped)}
-	case sum.n[toBeTriedAgain] > 0, sum.n[refusedLine] > 0:
+	case sum.n[toBeRetried] > 0, sum.n[refusedLine] > 0:
 		return failed(nil)
 	}
 	return nil
 }
 
-// dryRun says what a run would send.
+// dryRun prints what a run would send.
 func (l *list) dryRun() error {
 	fmt.Fprintf(l.out, "Reading %s.\n\n", l.sheet.Columns)
 	l.warnOfLines()
 	t := newTable(l.out, "LINE", "OFFER", "SUBMISSION", "TIME")
 	send := 0
 	for _, j := range l.jobs {
-		if j.result != toBeTriedAgain || j.same != nil {
+		if j.result != toBeRetried || j.same != nil {
 			continue
 		}
 		if send++; send <= 5 {
@@ -213,7 +213,7 @@ func (l *list) dryRun() error {
 		switch {
 		case j.same != nil:
 			j.result, j.reason = notSent, "the same conversion as in an earlier line"
-		case j.result == toBeTriedAgain:
+		case j.result == toBeRetried:
 			j.result, j.reason = wouldBeSent, ""
 		}
 	}
@@ -226,7 +226,7 @@ func (l *list) dryRun() error {
 	return nil
 }
 
-// warnOfLines names the first lines that cannot be read.
+// warnOfLines prints the first lines that cannot be read.
 func (l *list) warnOfLines() {
 	const most = 10
 	n := 0

@@ -22,7 +22,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// export is a shop's orders with their conversions, eight columns of them.
+// export returns a shop's orders with their conversions in eight columns.
 func export(ts []sparkloop.Tracking, created func(i int) time.Time) string {
 	var text strings.Builder
 	out := csv.NewWriter(&text)
@@ -36,7 +36,7 @@ func export(ts []sparkloop.Tracking, created func(i int) time.Time) string {
 
 func today(int) time.Time { return time.Now() }
 
-// report reads a report: the results by line, and how often each was given.
+// report reads a report: its rows, and the count of each result.
 func (d *desk) report(t *testing.T) (rows [][]string, n map[string]int) {
 	t.Helper()
 	rows, err := csv.NewReader(strings.NewReader(d.read(t, "report.csv"))).ReadAll()
@@ -121,7 +121,7 @@ func TestEveryResultOfAListThatIsAllDone(t *testing.T) {
 	got := d.with(t.Context(), t, strings.NewReader(export(ts, today)), "confirm", "--from", "-", "--journal", d.path("j"))
 	require.Equal(t, exitDone, got.code, got.err)
 	assert.Equal(t, strings.Join([]string{
-		"confirmed now           50", "already confirmed        0", "refused                  0", "to be tried again        0", "not sent                 0", "",
+		"confirmed now           50", "already confirmed        0", "refused                  0", "to be retried            0", "not sent                 0", "",
 	}, "\n"), got.out)
 	for _, tr := range ts {
 		require.True(t, d.api.Confirmed(tr))
@@ -148,14 +148,14 @@ func TestSinceAndUnpaid(t *testing.T) {
 	rows, _ := d.report(t)
 	assert.Equal(t, "confirmed now", rows[1][1])
 	assert.Equal(t, []string{"not sent", "older than --since 45d"}, rows[2][1:3])
-	assert.Equal(t, []string{"not sent", `not paid: "paid_at" is empty or says no`}, rows[3][1:3])
-	assert.Equal(t, []string{"refused", `cannot be read: "paid_at": no time that can be read: write 2006-01-02 or 2006-01-02T15:04:05Z`}, rows[4][1:3])
+	assert.Equal(t, []string{"not sent", `not paid: "paid_at" is empty or negative`}, rows[3][1:3])
+	assert.Equal(t, []string{"refused", `cannot be read: "paid_at": unreadable time: write 2006-01-02 or 2006-01-02T15:04:05Z`}, rows[4][1:3])
 	assert.Len(t, d.api.Requests(), 1)
 
 	got = d.run(t, "confirm", "--from", file, "--report", d.path("report.csv"))
 	assert.Equal(t, exitDone, got.code, got.err)
 	rows, _ = d.report(t)
-	assert.Equal(t, `not paid: "paid_at" is empty or says no`, rows[3][2], "without --since too")
+	assert.Equal(t, `not paid: "paid_at" is empty or negative`, rows[3][2], "without --since too")
 	assert.False(t, d.api.Confirmed(ts[2]))
 	assert.True(t, d.api.Confirmed(ts[3]), "and no other time matters")
 
@@ -166,7 +166,7 @@ func TestSinceAndUnpaid(t *testing.T) {
 	file = d.write(t, "us.csv", "offer,submission,created_at\n"+ts[4].Offer+","+ts[4].Submission+",03/04/2026\n")
 	got = d.run(t, "confirm", "--from", file, "--since", "45d")
 	assert.Equal(t, exitUsage, got.code)
-	assert.Contains(t, got.err, `"created_at" holds no time that can be read`)
+	assert.Contains(t, got.err, `"created_at": unreadable time`)
 	assert.False(t, d.api.Confirmed(ts[4]))
 }
 
@@ -193,8 +193,8 @@ func TestADryRunSendsAndWritesNothing(t *testing.T) {
 	assert.Len(t, files, 1)
 }
 
-// A run that ends with a signal goes on when it is started again. What was missing
-// at SparkLoop is still told apart from what it knew.
+// A run that a signal ended resumes when started again. It still tells newly
+// confirmed conversions from earlier ones.
 func TestTheSplitSurvivesAnInterruption(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -212,7 +212,7 @@ func TestTheSplitSurvivesAnInterruption(t *testing.T) {
 	assert.Equal(t, exitFailed, got.code)
 	assert.Contains(t, got.err, "interrupted. Run the same command again")
 	_, n := d.report(t)
-	assert.GreaterOrEqual(t, n["to be tried again"], 30)
+	assert.GreaterOrEqual(t, n["to be retried"], 30)
 	assert.Zero(t, n["refused"])
 
 	d.opts = d.opts[:2]
@@ -229,7 +229,7 @@ func TestTheSplitSurvivesAnInterruption(t *testing.T) {
 	assert.Contains(t, got.out, "by earlier runs over this file")
 }
 
-// after interrupts with the nth request.
+// after interrupts a run with the nth request.
 type after struct {
 	n         int64
 	interrupt func()
@@ -279,7 +279,7 @@ func TestTheFirstTenAnswersNotFound(t *testing.T) {
 	assert.Contains(t, got.err, "--keep-going")
 	assert.Len(t, d.api.Requests(), 10)
 	_, n := d.report(t)
-	assert.Equal(t, map[string]int{"refused": 10, "to be tried again": 21}, n)
+	assert.Equal(t, map[string]int{"refused": 10, "to be retried": 21}, n)
 
 	got = d.run(t, "confirm", "--from", file, "--keep-going")
 	assert.Equal(t, exitFailed, got.code)
@@ -292,7 +292,7 @@ func TestTheFirstTenAnswersNotFound(t *testing.T) {
 	rows[9] = good.Offer + "," + good.Submission
 	d2.run(t, "confirm", "--from", d2.write(t, "in.csv", strings.Join(rows[:31], "\n")))
 	assert.Len(t, d2.api.Requests(), 30)
-	// A list of ten that are all missing is asked to its end.
+	// A list of only ten missing conversions is sent completely.
 	d3 := newDesk(t)
 	got = d3.run(t, "confirm", "--from", d3.write(t, "in.csv", "offer,submission\n"+strings.Repeat(offer+",a\n", 1)+strings.Join(rows[10:19], "\n")))
 	assert.Equal(t, exitFailed, got.code)
@@ -334,7 +334,7 @@ func TestCallsThatWouldAllFailAlikeStopTheRun(t *testing.T) {
 			assert.Contains(t, got.out, notAsked)
 			assert.LessOrEqual(t, len(d.api.Requests()), tt.most)
 			_, n := d.report(t)
-			assert.Equal(t, map[string]int{"to be tried again": 60}, n)
+			assert.Equal(t, map[string]int{"to be retried": 60}, n)
 
 			d.api.Fail(tt.fault, 0)
 			d.env["SPARKLOOP_API_KEY"] = secret
@@ -354,14 +354,14 @@ func TestALostAnswerIsNoConfirmationFromBefore(t *testing.T) {
 	got := d.run(t, "confirm", "--from", file, "--report", d.path("report.csv"))
 	assert.Equal(t, exitFailed, got.code)
 	_, n := d.report(t)
-	assert.Equal(t, map[string]int{"confirmed now": 2, "to be tried again": 1}, n)
+	assert.Equal(t, map[string]int{"confirmed now": 2, "to be retried": 1}, n)
 	got = d.run(t, "confirm", "--from", file, "--report", d.path("report.csv"))
 	require.Equal(t, exitDone, got.code, got.err)
 	_, n = d.report(t)
 	assert.Equal(t, map[string]int{"confirmed now": 3}, n)
-	assert.Contains(t, d.read(t, "report.csv"), "or before: the answer to an earlier try was lost")
+	assert.Contains(t, d.read(t, "report.csv"), "possibly before: the answer to an earlier attempt was lost")
 
-	// Within one call too.
+	// The same happens within one call.
 	d = newDesk(t)
 	d.api.Fail(sparklooptest.LostAnswer(), 1)
 	got = d.run(t, "confirm", "--from", d.write(t, "in.csv", export(clicks(d.api, 3), today)))
@@ -427,7 +427,7 @@ func TestAJournalThatCannotBeWrittenStopsTheRun(t *testing.T) {
 	require.NoError(t, err)
 	l := &list{app: &app{err: io.Discard}, client: client, journal: j, now: time.Now, flags: listFlags{keepGoing: true}}
 	for _, tr := range clicks(d.api, 60) {
-		l.jobs = append(l.jobs, &job{line: sheet.Line{Tracking: tr}, result: toBeTriedAgain})
+		l.jobs = append(l.jobs, &job{line: sheet.Line{Tracking: tr}, result: toBeRetried})
 	}
 	require.ErrorContains(t, l.confirmAll(t.Context(), l.jobs), "the journal cannot be written")
 	assert.LessOrEqual(t, len(d.api.Requests()), workers)

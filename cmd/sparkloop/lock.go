@@ -8,10 +8,10 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// lockAll keeps a second run from the files that this one reads and writes, until
-// unlock is called or the process ends. The file that is read is locked itself,
-// if it can be; the others are replaced or appended to, so beside each a hidden
-// file is locked, which stays.
+// lockAll locks the files against a second run, until unlock is called or the
+// process ends. It locks the file to read itself, if possible. The written
+// files are replaced or appended to, so a hidden file beside each is locked. It
+// is not removed.
 func lockAll(read string, written ...string) (unlock func(), err error) {
 	var held []*flock.Flock
 	unlock = func() {
@@ -24,7 +24,7 @@ func lockAll(read string, written ...string) (unlock func(), err error) {
 		case err != nil && must:
 			return err
 		case err == nil && !ok:
-			return fmt.Errorf("%s is in use by another run: wait for its end", path)
+			return fmt.Errorf("%s is in use by another run: wait until it ends", path)
 		case ok:
 			held = append(held, l)
 		}

@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// TestMain lets tests start the program itself: it is this binary, with a
-// variable set.
+// TestMain lets tests start the program: this binary, with a variable set.
 func TestMain(m *testing.M) {
 	if os.Getenv("SPARKLOOP_TEST_IS_THE_PROGRAM") != "" {
 		main()

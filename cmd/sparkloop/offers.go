@@ -13,7 +13,7 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// How many characters a cell may have. IDs are made to be copied.
+// Maximum characters in a cell. IDs are never cut, because users copy them.
 const (
 	maxID   = 128
 	maxName = 40
@@ -37,7 +37,7 @@ type action are confirmed.`,
 			if err != nil {
 				return err
 			}
-			offers := []sparkloop.Offer{} // in JSON [], not null
+			offers := []sparkloop.Offer{} // [] in JSON, not null
 			var broken error
 			for offer, err := range client.Offers.All(cmd.Context()) {
 				if err != nil {
@@ -59,7 +59,7 @@ type action are confirmed.`,
 	return c
 }
 
-// outputFlag adds --output to a command.
+// outputFlag adds the flag --output to a command.
 func outputFlag(c *cobra.Command, to *string, formats ...string) {
 	if formats == nil {
 		formats = []string{"table", "json", "csv"}
@@ -78,7 +78,7 @@ func offerFormat(name string) (func(io.Writer, []sparkloop.Offer) error, error) 
 	case "csv":
 		return offerCSV, nil
 	}
-	return nil, misused("unknown format %q: --output is table, json or csv", name)
+	return nil, misused("unknown format %q: --output must be table, json or csv", name)
 }
 
 func offerTable(w io.Writer, offers []sparkloop.Offer) error {
@@ -122,7 +122,7 @@ func writeJSON[T any](w io.Writer, v T) error {
 	return out.Encode(v)
 }
 
-// stamp is a time for machines, "" if there is none.
+// stamp returns a time for machines, or "".
 func stamp(t time.Time) string {
 	if t.IsZero() {
 		return ""

@@ -16,7 +16,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// evil is an offer whose texts a terminal would obey.
+// evil is an offer with terminal control characters in its texts.
 var evil = sparkloop.Offer{
 	UUID: "offer_evil", Name: "Win\x1b[2J\r\n\u202e" + strings.Repeat("long ", 20), Status: "paused\a",
 	ConversionType: "lead", CPA: 12_345_678, CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),

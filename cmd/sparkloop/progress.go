@@ -11,8 +11,8 @@ import (
 	"golang.org/x/term"
 )
 
-// showProgress keeps a line on the terminal up to date until the function that it
-// returns has been called. Without a terminal it does nothing.
+// showProgress keeps a line on the terminal up to date until stop is called.
+// Without a terminal it does nothing.
 func (l *list) showProgress(total int) (stop func()) {
 	file, ok := l.err.(*os.File)
 	if !ok || !isTerminal(file) || total == 0 {
@@ -33,7 +33,7 @@ func (l *list) showProgress(total int) (stop func()) {
 	if err != nil || width < 40 {
 		width = 80
 	}
-	room := width - 32 // the bar, the percentage and the spaces
+	room := width - 32 // without the bar, the percentage and the spaces
 	tracker := &progress.Tracker{Total: int64(total), DeferStart: false}
 	w.AppendTracker(tracker)
 
@@ -42,7 +42,7 @@ func (l *list) showProgress(total int) (stop func()) {
 	draw := func() {
 		n := l.tally.total()
 		tracker.UpdateMessage(fmt.Sprintf("%-*.*s", room, room, l.tally.line(total, guess.left(n-before, total-before, time.Since(start)))))
-		tracker.SetValue(int64(min(n, total-1))) // the last step ends it
+		tracker.SetValue(int64(min(n, total-1))) // the last step ends the tracker
 	}
 	draw()
 	var wg sync.WaitGroup
@@ -64,7 +64,7 @@ func (l *list) showProgress(total int) (stop func()) {
 		once.Do(func() {
 			close(done)
 			draw()
-			for !w.IsRenderInProgress() { // Stop before that would be lost
+			for !w.IsRenderInProgress() { // an earlier Stop would be lost
 				time.Sleep(time.Millisecond)
 			}
 			w.Stop()
@@ -76,18 +76,18 @@ func (l *list) showProgress(total int) (stop func()) {
 func (t *tally) total() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.answers() + t.n[toBeTriedAgain]
+	return t.answers() + t.n[toBeRetried]
 }
 
-// line says how far the run is.
+// line returns the progress of the run.
 func (t *tally) line(total int, rest time.Duration) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	parts := []string{fmt.Sprintf("%d of %d", t.answers()+t.n[toBeTriedAgain], total)}
+	parts := []string{fmt.Sprintf("%d of %d", t.answers()+t.n[toBeRetried], total)}
 	if rest >= time.Second {
 		parts = append(parts, "about "+roughly(rest)+" left")
 	}
-	for _, r := range []result{refusedLine, toBeTriedAgain} {
+	for _, r := range []result{refusedLine, toBeRetried} {
 		if n := t.n[r]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, r))
 		}
@@ -95,14 +95,14 @@ func (t *tally) line(total int, rest time.Duration) string {
 	return strings.Join(parts, ", ")
 }
 
-// pace is the limit that the client keeps.
+// pace is the client's rate limit.
 type pace struct {
 	requests int
 	window   time.Duration
 }
 
-// turn is when, after the start, call n (from 0) may go at the earliest. The
-// client keeps a second more than the window.
+// turn returns the earliest time for call n (from 0), after the start. The
+// client adds one second to the window.
 func (p pace) turn(n int) time.Duration {
 	if p.requests == 0 {
 		return 0
@@ -110,10 +110,10 @@ func (p pace) turn(n int) time.Duration {
 	return time.Duration(n/p.requests) * (p.window + time.Second)
 }
 
-// left guesses how long the rest of the calls takes. Calls go in bursts, a burst
-// in each window, so the average so far would promise far too much after the
-// first burst. While the run keeps up with the limit, the limit is what counts;
-// once it has fallen a whole burst behind, the average is.
+// left estimates the time for the remaining calls. Calls go out in bursts, one
+// in each window, so after the first burst the average would be far too low.
+// The estimate follows the limit while the run keeps up with it, and else the
+// average.
 func (p pace) left(done, total int, elapsed time.Duration) time.Duration {
 	if done >= total {
 		return 0
@@ -125,7 +125,7 @@ func (p pace) left(done, total int, elapsed time.Duration) time.Duration {
 	return time.Duration(float64(elapsed) / float64(done) * float64(total-done))
 }
 
-// roughly writes a duration as precisely as a guess deserves.
+// roughly formats a duration with the precision of an estimate.
 func roughly(d time.Duration) string {
 	switch d = d.Round(time.Second); {
 	case d < time.Minute:

@@ -24,10 +24,10 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox/sqliteoutbox"
 )
 
-// openMost bounds the opening of a database.
+// openMost limits the time to open a database.
 const openMost = 30 * time.Second
 
-// place is where a queue is.
+// place is the location of a queue.
 type place struct{ sqlite, postgres, schema string }
 
 func (a *app) queueCommand() *cobra.Command {
@@ -53,7 +53,7 @@ password file instead. The PG variables of psql are supported.`,
 	return group(c, a.statsCommand(&p), a.listCommand(&p), a.showCommand(&p), a.redriveCommand(&p), a.exportCommand(&p))
 }
 
-// with opens the queue, calls f and closes it.
+// with opens the queue, calls f and closes the queue.
 func (a *app) with(cmd *cobra.Command, p *place, write bool, f func(context.Context, outbox.Queue) error) error {
 	ctx := cmd.Context()
 	opening, cancel := context.WithTimeout(ctx, openMost)
@@ -77,7 +77,8 @@ func (a *app) with(cmd *cobra.Command, p *place, write bool, f func(context.Cont
 	return errors.Join(err, q.Close(context.WithoutCancel(ctx)))
 }
 
-// only are the options with which a queue neither delivers nor changes a schema.
+// only returns options with which a queue neither delivers nor changes a
+// schema.
 func only() outbox.Options {
 	return outbox.Options{Workers: -1, NoMigrate: true, Logger: slog.New(slog.DiscardHandler)}
 }
@@ -103,7 +104,7 @@ func (a *app) openSQLite(ctx context.Context, path string, write bool) (outbox.Q
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil, misused("there is no file %s", path)
+		return nil, nil, misused("the file %s does not exist", path)
 	case err != nil:
 		return nil, nil, failed(err)
 	case !info.Mode().IsRegular():
@@ -113,8 +114,8 @@ func (a *app) openSQLite(ctx context.Context, path string, write bool) (outbox.Q
 	if err != nil {
 		return nil, nil, failed(err)
 	}
-	// mode=rw makes no file. A database in WAL mode cannot be read without
-	// writing its shared memory, so query_only is what keeps from changes.
+	// mode=rw creates no file. In WAL mode even a reader writes the shared
+	// memory, so query_only prevents changes instead.
 	name := url.URL{Scheme: "file", OmitHost: true, Path: "/" + strings.TrimPrefix(filepath.ToSlash(path), "/")}
 	settings := "?mode=rw&_pragma=busy_timeout(5000)&_txlock=immediate"
 	if !write {
@@ -155,22 +156,22 @@ func (a *app) openPostgres(ctx context.Context, address, schema string) (outbox.
 	return q, pool.Close, nil
 }
 
-// withHint says what an error about the tables means here.
+// withHint adds a hint to an error about missing tables.
 func withHint(err error) error {
 	if text := err.Error(); strings.Contains(text, "NoMigrate") || strings.Contains(text, "Migrat") {
-		return fmt.Errorf("%w\nThis command does not create or change tables. The program that opens the queue does", err)
+		return fmt.Errorf("%w\nThis command does not create or change tables. Start the program that delivers: it creates them", err)
 	}
 	return err
 }
 
-// states are those of a conversion in a queue.
+// states are the states of a conversion.
 var states = []string{string(outbox.Pending), string(outbox.Confirmed), string(outbox.Dead), string(outbox.Expired)}
 
-// stateArgs takes any number of states.
+// stateArgs accepts any number of states.
 func stateArgs(_ *cobra.Command, args []string) error {
 	for _, arg := range args {
 		if !slices.Contains(states, arg) {
-			return fmt.Errorf("%q is no state: they are %s", arg, strings.Join(states, ", "))
+			return fmt.Errorf("%q is not a state: choose from %s", arg, strings.Join(states, ", "))
 		}
 	}
 	return nil
@@ -181,14 +182,14 @@ func (a *app) schemaCommand() *cobra.Command {
 	postgres := &cobra.Command{
 		Use:   "postgres",
 		Short: "Print the tables of riveroutbox as a script for psql",
-		Long: `Print the script that makes or updates riveroutbox's schema and tables, for a
+		Long: `Print the script that creates or updates riveroutbox's schema and tables, for a
 database in which only an administrator may create them. It is safe to repeat. At its
 end are the rights that the application's role needs. Do not use psql's -1.`,
 		Example: `  sparkloop schema postgres | psql -v ON_ERROR_STOP=1 "$ADMIN_URL"`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) (err error) {
 			defer func() {
-				if wrong := recover(); wrong != nil { // MigrationSQL's way to refuse a name
+				if wrong := recover(); wrong != nil { // MigrationSQL panics on an invalid name
 					err = misused("--schema: %v", wrong)
 				}
 			}()

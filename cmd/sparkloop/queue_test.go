@@ -25,7 +25,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// engine is where a queue is, and how a program opens it.
+// engine is a queue's location, and how a program opens it.
 type engine struct {
 	flags []string
 	open  func(workers int) outbox.Queue
@@ -47,7 +47,7 @@ func onBoth(t *testing.T, test func(t *testing.T, d *desk, e engine)) {
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		d := newDesk(t)
-		d.env["SPARKLOOP_API_KEY"] = "" // it is not needed
+		d.env["SPARKLOOP_API_KEY"] = "" // not needed
 		test(t, d, engine{
 			flags: []string{"--sqlite", d.path("queue ?#%.db")},
 			open: func(workers int) outbox.Queue {
@@ -84,7 +84,8 @@ func (d *desk) queue(t *testing.T, e engine, args ...string) outcome {
 	return d.run(t, append(append([]string{"queue"}, args...), e.flags...)...)
 }
 
-// filled is a queue that a program has open: one confirmed conversion, one dead.
+// filled returns a queue that a program has open: one conversion is confirmed,
+// one dead.
 func filled(t *testing.T, d *desk, e engine) (q outbox.Queue, good, bad sparkloop.Tracking) {
 	t.Helper()
 	q = e.open(1)
@@ -133,8 +134,8 @@ func TestQueueStats(t *testing.T) {
 	})
 }
 
-// The command calls nobody, so it does not matter which API it would call. A key
-// that the delivering program has is named when it is rejected.
+// The command sends no request, so its API does not matter. The output names
+// the rejected key of the delivering program.
 func TestQueueStatsOfAProgramWithARejectedKey(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, d *desk, e engine) {
@@ -201,12 +202,12 @@ func TestQueueListShowAndExport(t *testing.T) {
 		for _, args := range [][]string{{"show", "999999"}, {"show", offer, "other"}} {
 			got = d.queue(t, e, args...)
 			assert.Equal(t, exitFailed, got.code)
-			assert.Contains(t, got.err, "the queue has no conversion")
+			assert.Contains(t, got.err, "is not in the queue")
 		}
 	})
 }
 
-// A program delivers what the command has redriven meanwhile.
+// A program delivers the conversions that the command redrives.
 func TestQueueRedriveBesideARunningProgram(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, d *desk, e engine) {
@@ -219,7 +220,7 @@ func TestQueueRedriveBesideARunningProgram(t *testing.T) {
 
 		got := d.queue(t, e, "redrive", id, "999999")
 		assert.Equal(t, exitFailed, got.code)
-		assert.Equal(t, "1 conversion pending again\n", got.out)
+		assert.Equal(t, "1 conversion set to pending\n", got.out)
 		assert.Contains(t, got.err, "1 conversion not redriven")
 		require.Eventually(t, func() bool { return asked(d.api)[bad.Key()] == 2 }, 30*time.Second, 10*time.Millisecond)
 		require.Eventually(t, func() bool {
@@ -229,14 +230,14 @@ func TestQueueRedriveBesideARunningProgram(t *testing.T) {
 
 		d.api.AddSubmission(sparklooptest.Submission{Tracking: bad})
 		got = d.queue(t, e, "redrive", "--all", "dead")
-		assert.Equal(t, outcome{exitDone, "1 conversion pending again\n", ""}, got)
+		assert.Equal(t, outcome{exitDone, "1 conversion set to pending\n", ""}, got)
 		require.Eventually(t, func() bool { return d.api.Confirmed(bad) }, 30*time.Second, 10*time.Millisecond)
 		got = d.queue(t, e, "redrive", "--all", "expired")
-		assert.Equal(t, outcome{exitDone, "0 conversions pending again\n", ""}, got)
+		assert.Equal(t, outcome{exitDone, "0 conversions set to pending\n", ""}, got)
 	})
 }
 
-// Whatever only reads leaves every byte as it was, and calls nobody.
+// Commands that only read change no byte, and send no request.
 func TestQueueCommandsThatReadChangeNothing(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -281,27 +282,27 @@ func TestQueueUsage(t *testing.T) {
 		code int
 		says string
 	}{
-		{"", exitUsage, "a command is missing"},
+		{"", exitUsage, "give a command"},
 		{"nonsense", exitUsage, "unknown command"},
 		{"stats", exitUsage, "give --sqlite FILE or --postgres URL"},
 		{"stats --sqlite a --postgres b", exitUsage, "none of the others can be"},
 		{"stats --sqlite a --schema b", exitUsage, "none of the others can be"},
-		{"stats --sqlite " + d.path("none.db"), exitUsage, "there is no file"},
+		{"stats --sqlite " + d.path("none.db"), exitUsage, "does not exist"},
 		{"stats --sqlite " + d.dir, exitUsage, "is not a file"},
 		{"stats --sqlite " + text, exitFailed, "not a database"},
 		{"stats --sqlite " + empty, exitFailed, "the tables are missing"},
-		{"stats -o csv --sqlite " + empty, exitUsage, "--output is table or json"},
-		{"list lost --sqlite " + empty, exitUsage, `"lost" is no state: they are pending, confirmed, dead, expired`},
-		{"list --limit 0 --sqlite " + empty, exitUsage, "--limit is a number"},
-		{"list -o xml --sqlite " + empty, exitUsage, "--output is table, json or csv"},
-		{"export -o table --sqlite " + empty, exitUsage, "--output is csv or json"},
+		{"stats -o csv --sqlite " + empty, exitUsage, "--output must be table or json"},
+		{"list lost --sqlite " + empty, exitUsage, `"lost" is not a state: choose from pending, confirmed, dead, expired`},
+		{"list --limit 0 --sqlite " + empty, exitUsage, "--limit must be"},
+		{"list -o xml --sqlite " + empty, exitUsage, "--output must be table, json or csv"},
+		{"export -o table --sqlite " + empty, exitUsage, "--output must be csv or json"},
 		{"show --sqlite " + empty, exitUsage, "accepts between 1 and 2 arg(s)"},
-		{"show x --sqlite " + empty, exitUsage, "is no ID of the queue"},
+		{"show x --sqlite " + empty, exitUsage, "is not a number"},
 		{"show a/b c --sqlite " + empty, exitUsage, "invalid tracking"},
 		{"redrive --sqlite " + empty, exitUsage, "give IDs, or --all dead"},
-		{"redrive x --sqlite " + empty, exitUsage, "is no ID of the queue"},
+		{"redrive x --sqlite " + empty, exitUsage, "is not a number"},
 		{"redrive 1 --all dead --sqlite " + empty, exitUsage, "not both"},
-		{"redrive --all pending --sqlite " + empty, exitUsage, "--all is dead or expired"},
+		{"redrive --all pending --sqlite " + empty, exitUsage, "--all must be dead or expired"},
 		{"stats --postgres postgres://u:passw0rd@127.0.0.1:1/x?sslmode=nonsense", exitUsage, "--postgres: "},
 		{"stats --postgres postgres://u:passw0rd@127.0.0.1:1/x", exitFailed, "127.0.0.1"},
 		{"stats --postgres postgres://u:passw0rd@127.0.0.1:1/x --schema Public", exitFailed, "Schema"},

@@ -30,7 +30,7 @@ status page.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "table" && output != "json" {
-				return misused("unknown format %q: --output is table or json", output)
+				return misused("unknown format %q: --output must be table or json", output)
 			}
 			return a.with(cmd, p, false, func(ctx context.Context, q outbox.Queue) error { return a.stats(ctx, q, output) })
 		},
@@ -39,7 +39,7 @@ status page.`,
 	return c
 }
 
-// answered is what an HTTP handler wrote.
+// answered is the response of an HTTP handler.
 type answered struct {
 	header http.Header
 	status int
@@ -50,7 +50,7 @@ func (w *answered) Header() http.Header         { return w.header }
 func (w *answered) WriteHeader(status int)      { w.status = status }
 func (w *answered) Write(p []byte) (int, error) { return w.body.Write(p) }
 
-// stats asks the status page, which knows what is a problem and how to say it.
+// stats gets the figures and problems from the status page's handler.
 func (a *app) stats(ctx context.Context, q outbox.Queue, output string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "/?format=json", http.NoBody)
 	if err != nil {
@@ -133,7 +133,7 @@ func (a *app) listCommand(p *place) *cobra.Command {
 				return err
 			}
 			if limit < 1 {
-				return misused("--limit is a number from 1 on")
+				return misused("--limit must be 1 or more")
 			}
 			return a.with(cmd, p, false, func(ctx context.Context, q outbox.Queue) error {
 				return a.entries(ctx, q, args, limit, write)
@@ -155,7 +155,7 @@ func (a *app) exportCommand(p *place) *cobra.Command {
 		ValidArgs: states,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if output == "table" {
-				return misused("unknown format \"table\": --output is csv or json")
+				return misused("unknown format \"table\": --output must be csv or json")
 			}
 			write, err := entryFormat(output)
 			if err != nil {
@@ -170,7 +170,8 @@ func (a *app) exportCommand(p *place) *cobra.Command {
 	return c
 }
 
-// entries writes what is in the states, limit of each or all if it is negative.
+// entries writes the conversions in the states: at most limit of each, or all
+// if limit is negative.
 func (a *app) entries(ctx context.Context, q outbox.Queue, in []string, limit int, write entryWriter) error {
 	if len(in) == 0 {
 		in = states
@@ -203,7 +204,7 @@ func (a *app) showCommand(p *place) *cobra.Command {
 		Args:  cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if output != "table" && output != "json" {
-				return misused("unknown format %q: --output is table or json", output)
+				return misused("unknown format %q: --output must be table or json", output)
 			}
 			find, err := finder(args)
 			if err != nil {
@@ -215,7 +216,7 @@ func (a *app) showCommand(p *place) *cobra.Command {
 				case err != nil:
 					return failed(err)
 				case !found:
-					return failed(fmt.Errorf("the queue has no conversion %s", strings.Join(args, "/")))
+					return failed(fmt.Errorf("conversion %s is not in the queue", strings.Join(args, "/")))
 				case output == "json":
 					err = writeJSON(a.out, toRecord(e))
 				default:
@@ -243,7 +244,7 @@ func finder(args []string) (func(context.Context, outbox.Queue) (outbox.Entry, b
 	}
 	id, err := strconv.ParseInt(args[0], 10, 64)
 	if err != nil {
-		return nil, misused("%q is no ID of the queue, which is a number; or give OFFER and SUBMISSION", args[0])
+		return nil, misused("%q is not a number: give the conversion's ID in the queue, or OFFER and SUBMISSION", args[0])
 	}
 	return func(ctx context.Context, q outbox.Queue) (outbox.Entry, bool, error) {
 		for _, state := range states {
@@ -257,7 +258,7 @@ func finder(args []string) (func(context.Context, outbox.Queue) (outbox.Entry, b
 	}, nil
 }
 
-// record is a conversion for programs.
+// record is a conversion in machine-readable output.
 type record struct {
 	ID         int64     `json:"id"`
 	State      string    `json:"state"`
@@ -305,7 +306,7 @@ func entryFormat(name string) (entryWriter, error) {
 	case "json":
 		return entryJSON, nil
 	}
-	return nil, misused("unknown format %q: --output is table, json or csv", name)
+	return nil, misused("unknown format %q: --output must be table, json or csv", name)
 }
 
 func entryTable(w io.Writer, all iter.Seq2[outbox.Entry, error]) error {
@@ -348,7 +349,8 @@ func entryCSV(w io.Writer, all iter.Seq2[outbox.Entry, error]) error {
 	return out.Error()
 }
 
-// entryJSON writes an array, a conversion a line: a million need no memory.
+// entryJSON writes an array, one conversion per line, without holding it in
+// memory.
 func entryJSON(w io.Writer, all iter.Seq2[outbox.Entry, error]) error {
 	between := "["
 	for e, err := range all {

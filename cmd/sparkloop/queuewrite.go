@@ -27,7 +27,7 @@ other states are not changed, so it is safe to repeat.`,
 			case all != "" && len(args) > 0:
 				return fmt.Errorf("%s: give IDs or --all, not both", cmd.CommandPath())
 			case all != "" && !slices.Contains(redrivable, all):
-				return fmt.Errorf("%s: --all is dead or expired, not %q", cmd.CommandPath(), all)
+				return fmt.Errorf("%s: --all must be dead or expired, not %q", cmd.CommandPath(), all)
 			}
 			return nil
 		},
@@ -36,7 +36,7 @@ other states are not changed, so it is safe to repeat.`,
 			for i, arg := range args {
 				var err error
 				if ids[i], err = strconv.ParseInt(arg, 10, 64); err != nil {
-					return misused("%q is no ID of the queue, which is a number", arg)
+					return misused("%q is not a number: give the conversions' IDs in the queue", arg)
 				}
 			}
 			return a.with(cmd, p, true, func(ctx context.Context, q outbox.Queue) error {
@@ -48,7 +48,7 @@ other states are not changed, so it is safe to repeat.`,
 					n, err = q.Redrive(ctx, ids...)
 				}
 				if n > 0 || err == nil {
-					fmt.Fprintf(a.out, "%s pending again\n", count(n, "conversion"))
+					fmt.Fprintf(a.out, "%s set to pending\n", count(n, "conversion"))
 				}
 				if err != nil {
 					return failed(err)

@@ -20,11 +20,11 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// reportHeader begins the header of a report; the columns of the file follow.
+// reportHeader begins the header of a report. The columns of the file follow.
 var reportHeader = []string{"line", "result", "reason", "answered_at", "conversion"}
 
-// checkReport finds out before the first call whether a report can be written,
-// and that it replaces nothing but an earlier one.
+// checkReport checks before the first call that a report can be written, and
+// that it replaces only an earlier report.
 func checkReport(path string) error {
 	if path == "" {
 		return nil
@@ -70,14 +70,14 @@ func (l *list) writeReport() error {
 
 const tempPattern = ".sparkloop-*"
 
-// replace puts a file in the place of another in one step, so that a crash
-// leaves the old or the new one.
+// replace replaces a file in one step: after a crash there is the old or the
+// new file.
 func replace(path string, content []byte) error {
 	file, err := os.CreateTemp(filepath.Dir(path), tempPattern)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name()) // after the rename there is nothing to remove
+	defer os.Remove(file.Name()) // fails after the rename, when nothing is left to remove
 	_, err = file.Write(content)
 	err = errors.Join(err, file.Sync(), file.Close())
 	if err != nil {
@@ -86,10 +86,10 @@ func replace(path string, content []byte) error {
 	return os.Rename(file.Name(), path)
 }
 
-const notAsked = "not asked yet"
+const notAsked = "not sent yet"
 
-// whyRefused is SparkLoop's final answer in a form that is the same for every
-// conversion it is given to, so that answers can be counted.
+// whyRefused returns SparkLoop's final answer without details of one
+// conversion, so that equal answers can be counted.
 func whyRefused(err error) string {
 	for _, known := range []error{sparkloop.ErrOfferNotFound, sparkloop.ErrSubmissionNotFound, sparkloop.ErrNotActionOffer} {
 		if errors.Is(err, known) {
@@ -102,7 +102,7 @@ func whyRefused(err error) string {
 	return err.Error()
 }
 
-// whyLeft is the same for a failure that may pass.
+// whyLeft does the same for a temporary failure.
 func whyLeft(err error) string {
 	if errors.Is(err, context.Canceled) {
 		return "interrupted"
@@ -122,7 +122,7 @@ func whyLeft(err error) string {
 	return "no answer"
 }
 
-// summary counts what came of the lines.
+// summary counts the results of the lines.
 type summary struct {
 	n       map[result]int
 	earlier int // confirmed by earlier runs over this list
@@ -147,13 +147,13 @@ func sumUp(jobs []*job) summary {
 	return s
 }
 
-// The results that a summary has.
+// Results in a summary.
 var (
-	ofARun    = []result{confirmedNow, alreadyConfirmed, refusedLine, toBeTriedAgain, notSent}
+	ofARun    = []result{confirmedNow, alreadyConfirmed, refusedLine, toBeRetried, notSent}
 	ofADryRun = []result{wouldBeSent, refusedLine, notSent}
 )
 
-// print writes the counts of some results.
+// print writes the counts of the given results.
 func (s summary) print(w io.Writer, results []result) {
 	for _, r := range results {
 		fmt.Fprintf(w, "%-18s %7d\n", r, s.n[r])
@@ -164,7 +164,7 @@ func (s summary) print(w io.Writer, results []result) {
 	}
 }
 
-// printReasons writes how often each reason was given, the most frequent first.
+// printReasons writes how often each reason occurred, most frequent first.
 func printReasons(w io.Writer, reasons map[string]int) {
 	const most = 10
 	short := make(map[string]int)

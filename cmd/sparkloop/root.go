@@ -17,11 +17,11 @@ import (
 
 const (
 	exitDone   = 0
-	exitFailed = 1 // refused, failed, or left to be done
-	exitUsage  = 2 // wrong usage, or a key that is missing or rejected
+	exitFailed = 1 // refused, failed, or left to be retried
+	exitUsage  = 2 // wrong usage, or a missing or rejected key
 )
 
-// app is what a command works with. Tests set all of it.
+// app is the environment of a command. Tests set all fields.
 type app struct {
 	getenv   func(string) string
 	in       io.Reader
@@ -30,11 +30,11 @@ type app struct {
 	wire     http.RoundTripper // of check, nil outside of tests
 }
 
-// failure is an error with the exit code that it ends in. Any other error of a
-// command comes from cobra and is about usage.
+// failure is an error with an exit code. Any other error comes from cobra and
+// is about usage.
 type failure struct {
 	code int
-	err  error // nil if all has been said
+	err  error // nil if the message is already printed
 }
 
 func (f *failure) Error() string {
@@ -52,7 +52,7 @@ func misused(format string, args ...any) error {
 	return &failure{exitUsage, fmt.Errorf(format, args...)}
 }
 
-// run is the whole program.
+// run runs the program and returns its exit code.
 func run(ctx context.Context, args []string, a *app) int {
 	root := a.root()
 	root.SetArgs(args)
@@ -87,7 +87,7 @@ Environment:
 
 Exit codes:
   0   success
-  1   a conversion was refused or is still to be tried, or a call failed
+  1   a conversion was refused or must be retried, or a call failed
   2   wrong usage, or the key is missing or rejected`,
 		Version:       version(),
 		Args:          cobra.NoArgs,
@@ -103,16 +103,16 @@ Exit codes:
 	return root
 }
 
-// group makes a command of its own commands: without one of them it is used in
-// a wrong way.
+// group turns a command into a group of subcommands, and returns a usage error
+// without one of them.
 func group(c *cobra.Command, commands ...*cobra.Command) *cobra.Command {
 	c.Args = cobra.NoArgs
-	c.RunE = func(*cobra.Command, []string) error { return fmt.Errorf("%s: a command is missing", c.CommandPath()) }
+	c.RunE = func(*cobra.Command, []string) error { return fmt.Errorf("%s: give a command", c.CommandPath()) }
 	c.AddCommand(commands...)
 	return c
 }
 
-// version is the module's, as the Go command has noted it.
+// version returns the module's version, as recorded by the Go command.
 func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
@@ -120,7 +120,7 @@ func version() string {
 	return "(devel)"
 }
 
-// client returns a client for the key and the address of the environment.
+// client returns a client with the key and the address from the environment.
 func (a *app) client(opts ...sparkloop.Option) (*sparkloop.Client, error) {
 	key, base := a.getenv("SPARKLOOP_API_KEY"), a.getenv("SPARKLOOP_BASE_URL")
 	if key == "" {
@@ -137,8 +137,8 @@ func (a *app) client(opts ...sparkloop.Option) (*sparkloop.Client, error) {
 	return c, nil
 }
 
-// agentVersion is v without the brackets of "(devel)", which a User-Agent would
-// read as a comment.
+// agentVersion returns v without the parentheses of "(devel)", which begin a
+// comment in a User-Agent.
 func agentVersion(v string) string {
 	if v == "(devel)" {
 		return "devel"
@@ -146,7 +146,7 @@ func agentVersion(v string) string {
 	return v
 }
 
-// apiFailure is err with advice, and with the exit code that it deserves.
+// apiFailure returns err with advice and an exit code.
 func apiFailure(err error) error {
 	code := exitFailed
 	if errors.Is(err, sparkloop.ErrUnauthorized) || errors.Is(err, sparkloop.ErrNoTracking) || errors.Is(err, sparkloop.ErrInvalidTracking) {
@@ -155,7 +155,7 @@ func apiFailure(err error) error {
 	return &failure{code, fmt.Errorf("%w\n%s", err, advice(err))}
 }
 
-// advice says what a person can do about an error of a call.
+// advice returns what the user can do about an error of a call.
 func advice(err error) string {
 	wait, asked := sparkloop.RetryAfter(err)
 	switch {
@@ -181,7 +181,7 @@ func advice(err error) string {
 	return "This answer is final. Contact SparkLoop's support."
 }
 
-// isTerminal reports whether a person is at the other end of a stream.
+// isTerminal reports whether a stream is a terminal.
 func isTerminal(stream any) bool {
 	file, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))

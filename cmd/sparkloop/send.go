@@ -16,24 +16,24 @@ import (
 )
 
 const (
-	// workers call at the same time. The limit sets the pace; a few of them
-	// keep one slow answer from holding up the rest.
+	// workers is the number of concurrent calls. The rate limit sets the pace;
+	// with several workers one slow answer does not delay the others.
 	workers = 4
 
-	// patience is for one call: its turn under the limit may be more than a
-	// minute away, and so may that of each retry.
+	// patience limits one call. Its turn under the rate limit, and that of each
+	// retry, may be more than a minute away.
 	patience = 5 * time.Minute
 
-	// grace is for the calls under way when a signal stops the run.
+	// grace is the time for running calls after a signal.
 	grace = 5 * time.Second
 
-	// enough failures in a row, with no answer from SparkLoop among them, are
-	// no matter of the single conversion any more. So many answers, all of them
-	// "not found", are one of the columns.
+	// enough consecutive failures without an answer from SparkLoop are not
+	// about single conversions. If all of the first answers are "not found",
+	// the columns are probably wrong.
 	enough = 10
 )
 
-// tally is what came of the conversions that this run asked about.
+// tally counts the results of the conversions that this run sent.
 type tally struct {
 	mu      sync.Mutex
 	n       map[result]int
@@ -42,15 +42,14 @@ type tally struct {
 	first   error
 }
 
-// answers counts what SparkLoop has settled.
+// answers returns the number of final answers.
 func (t *tally) answers() int {
 	return t.n[confirmedNow] + t.n[alreadyConfirmed] + t.n[refusedLine]
 }
 
 var errAllMissing = errors.New("the first 10 answers are all \"not found\"")
 
-// confirmAll asks about every job, and returns why it stopped before the end if
-// it did.
+// confirmAll sends every job. It returns the reason if it stops before the end.
 func (l *list) confirmAll(ctx context.Context, todo []*job) error {
 	l.tally.n = make(map[result]int)
 	stopProgress := l.showProgress(len(todo))
@@ -82,8 +81,8 @@ func (l *list) confirmAll(ctx context.Context, todo []*job) error {
 	return nil
 }
 
-// hasConfirmed reports whether an earlier run has confirmed something of this
-// list: then the columns are right.
+// hasConfirmed reports whether an earlier run confirmed a line of this list,
+// which proves the columns.
 func (l *list) hasConfirmed() bool {
 	for _, j := range l.jobs {
 		if j.before && (j.result == confirmedNow || j.result == alreadyConfirmed) {
@@ -93,7 +92,7 @@ func (l *list) hasConfirmed() bool {
 	return false
 }
 
-// askToGoOn asks the person at the terminal, if there is one.
+// askToGoOn lets the user at a terminal decide whether to continue.
 func (l *list) askToGoOn(ctx context.Context) bool {
 	if !isTerminal(l.in) || !isTerminal(l.err) {
 		return false
@@ -113,7 +112,7 @@ func (l *list) askToGoOn(ctx context.Context) bool {
 	}
 }
 
-// confirmBatch asks about jobs, several at a time.
+// confirmBatch sends jobs, several at a time.
 func (l *list) confirmBatch(ctx context.Context, batch []*job) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -139,8 +138,8 @@ func (l *list) confirmBatch(ctx context.Context, batch []*job) error {
 	return context.Cause(ctx)
 }
 
-// confirm asks about one conversion. An error is a reason to ask about no more.
-// When run ends, a call under way goes on until ctx does.
+// confirm sends one conversion. An error means: send no more. After run ends, a
+// running call continues until ctx ends.
 func (l *list) confirm(run, ctx context.Context, j *job) error {
 	key := j.line.Tracking.Key()
 	lost := l.journal.Asked(key) // by a run that was killed
@@ -153,8 +152,8 @@ func (l *list) confirm(run, ctx context.Context, j *job) error {
 	var failure error
 	switch {
 	case err == nil && confirmation.AlreadyConfirmed && lost:
-		// The answer to an earlier try was lost: it was most likely the yes.
-		j.result, j.reason = confirmedNow, "or before: the answer to an earlier try was lost"
+		// An earlier attempt without an answer has most likely confirmed it.
+		j.result, j.reason = confirmedNow, "possibly before: the answer to an earlier attempt was lost"
 		failure = l.journal.Note(key, journal.Answer{State: journal.Confirmed, Reason: j.reason, At: j.at})
 	case err == nil && confirmation.AlreadyConfirmed:
 		j.result, j.reason = alreadyConfirmed, ""
@@ -177,18 +176,18 @@ func (l *list) confirm(run, ctx context.Context, j *job) error {
 	return l.tally.add(j, err)
 }
 
-// trace follows the requests of a call.
+// trace observes the requests of a call.
 type trace struct {
-	begun          atomic.Bool // the first one goes out
+	begun          atomic.Bool // the first request goes out
 	sent, answered atomic.Int64
 	once           sync.Once
-	failed         error // the journal's
+	failed         error // error of the journal
 }
 
-// ask asks until there is another answer than that the limit is full, which it
-// is when a shop or an earlier run on the same key has used it. The client has
-// everybody pause then, so that asking again at once does no harm. The journal
-// notes the first request when it goes out, after its turn under the limit.
+// ask sends a conversion, and retries while the rate limit is full because
+// other programs use the same key. The client pauses all calls after a 429, so
+// an immediate retry does no harm. The journal records the first request when
+// it goes out, after its turn under the limit.
 func (l *list) ask(run, ctx context.Context, t sparkloop.Tracking) (*sparkloop.Confirmation, *trace, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -219,8 +218,8 @@ func (l *list) ask(run, ctx context.Context, t sparkloop.Tracking) (*sparkloop.C
 	}
 }
 
-// longWait is for how long SparkLoop asked to wait, if that is longer than the
-// minute which the client waits by itself.
+// longWait returns the pause that SparkLoop requests, if it exceeds the minute
+// that the client waits by itself.
 func longWait(err error) time.Duration {
 	if wait, _ := sparkloop.RetryAfter(err); wait > time.Minute {
 		return wait
@@ -228,15 +227,15 @@ func longWait(err error) time.Duration {
 	return 0
 }
 
-// add counts a job and says whether it is worth going on.
+// add counts a job. It returns an error if the run should stop.
 func (t *tally) add(j *job, err error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if errors.Is(err, context.Canceled) {
-		return nil // the run has stopped already; this call was cut off with it
+		return nil // the run has already stopped, and with it this call
 	}
 	t.n[j.result]++
-	if j.result != toBeTriedAgain {
+	if j.result != toBeRetried {
 		t.inARow = 0
 		if errors.Is(err, sparkloop.ErrOfferNotFound) || errors.Is(err, sparkloop.ErrSubmissionNotFound) {
 			t.missing++
@@ -250,7 +249,7 @@ func (t *tally) add(j *job, err error) error {
 	return hopeless(err, t.inARow)
 }
 
-// hopeless says why the other calls would fail like this one, or nil.
+// hopeless returns the reason why other calls would fail too, or nil.
 func hopeless(err error, inARow int) error {
 	wait := longWait(err)
 	switch {

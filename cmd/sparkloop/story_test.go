@@ -14,9 +14,9 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// A shop has forgotten to confirm for a while. It exports 3,000 orders, of which
-// 40 % are older than 45 days, runs the command with an interruption, and reads in
-// the report what was missing.
+// A shop exports 3,000 orders that it may not have confirmed, 40 % of them
+// older than 45 days. It runs the command with an interruption. The report
+// shows what was missing.
 func TestAnExportOf3000Orders(t *testing.T) {
 	t.Parallel()
 	const orders, old = 3000, 1200
@@ -64,7 +64,7 @@ func TestAnExportOf3000Orders(t *testing.T) {
 
 	rows, n := d.report(t)
 	require.Len(t, rows, 1+orders)
-	lost := 0 // of those that SparkLoop knew; the report says that it cannot tell
+	lost := 0 // confirmations without a known time: the report says so
 	for i, row := range rows[1:] {
 		switch was, sent := missing[row[4]]; {
 		case !sent:
@@ -72,7 +72,7 @@ func TestAnExportOf3000Orders(t *testing.T) {
 		case was:
 			require.Equal(t, "confirmed now", row[1], row)
 		case row[1] == "confirmed now":
-			require.Contains(t, row[2], "or before")
+			require.Contains(t, row[2], "possibly before")
 			lost++
 		default:
 			require.Equal(t, "already confirmed", row[1])

@@ -21,7 +21,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// command is the program itself, in another process.
+// command returns the program itself, in another process.
 func (d *desk) command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -35,7 +35,7 @@ func (d *desk) command(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// screen is all that a program has written to its terminal.
+// screen collects the program's output to its terminal.
 type screen struct {
 	file *os.File
 
@@ -44,7 +44,7 @@ type screen struct {
 	end  chan struct{}
 }
 
-// onTerminal starts a program on a terminal of its own, 100 columns wide.
+// onTerminal starts a program on a terminal of 100 columns.
 func onTerminal(t *testing.T, cmd *exec.Cmd) *screen {
 	t.Helper()
 	file, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 30, Cols: 100})
@@ -86,7 +86,7 @@ func exitCode(t *testing.T, cmd *exec.Cmd) int {
 	return cmd.ProcessState.ExitCode()
 }
 
-// missing is a list that begins with more than 10 conversions that do not exist.
+// missing creates a list that begins with more than 10 unknown conversions.
 func (d *desk) missing(t *testing.T) (good sparkloop.Tracking, file string) {
 	t.Helper()
 	good = clicks(d.api, 1)[0]
@@ -151,7 +151,7 @@ func TestProgressAtATerminal(t *testing.T) {
 	assert.Contains(t, s.String(), "interrupted. Run the same command again")
 	assert.NotContains(t, s.String(), secret)
 	_, n := d.report(t)
-	assert.Equal(t, map[string]int{"confirmed now": 120, "to be tried again": 180}, n)
+	assert.Equal(t, map[string]int{"confirmed now": 120, "to be retried": 180}, n)
 
 	got := d.run(t, "confirm", "--from", file, "--report", d.path("report.csv"))
 	require.Equal(t, exitDone, got.code, got.err)
@@ -174,7 +174,8 @@ func TestTypedAtTheKeyboard(t *testing.T) {
 	assert.True(t, d.api.Confirmed(tr))
 }
 
-// Killed at any moment, it goes on where it was, and still knows what was missing.
+// A run that is killed at any moment resumes, and still knows which conversions
+// were missing.
 func TestKilledWithoutWarning(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

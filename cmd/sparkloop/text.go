@@ -11,7 +11,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// newTable returns a table in plain text without lines, which Render writes.
+// newTable returns a plain-text table without lines. Render writes it.
 func newTable(w io.Writer, header ...string) table.Writer {
 	t := table.NewWriter()
 	t.SetOutputMirror(w)
@@ -35,10 +35,10 @@ func cells(texts ...string) table.Row {
 	return row
 }
 
-// printable makes a text from outside fit for one cell on a terminal: what could
-// move the cursor, change colours or turn the direction of writing becomes a
-// space, and a text of more than most characters ends in an ellipsis. A cell is
-// never empty, so that columns can be counted.
+// printable makes text from outside safe for a terminal cell. Characters that
+// move the cursor, change colours or the writing direction become spaces. Text
+// longer than most characters ends in an ellipsis. A cell is never empty, so
+// that scripts can count columns.
 func printable(s string, most int) string {
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool {
 		return r == ' ' || r == utf8.RuneError || !unicode.IsPrint(r)
@@ -52,7 +52,7 @@ func printable(s string, most int) string {
 	return s
 }
 
-// count writes a number with its noun, which gets an s unless n is 1.
+// count formats a number with its noun, in the plural unless n is 1.
 func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

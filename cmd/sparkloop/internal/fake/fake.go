@@ -1,5 +1,6 @@
-// Package fake is a SparkLoop to develop and stage against, in any language: the
-// API of package sparklooptest on an address, and a page to see and steer it.
+// Package fake serves a fake SparkLoop for development and staging, in any
+// language: the API of package sparklooptest on an address, and a page to
+// inspect and control it.
 package fake
 
 import (
@@ -28,15 +29,15 @@ var (
 	pageTemplate = template.Must(template.New("page").Parse(pageHTML))
 )
 
-// Options are settings of a fake.
+// Options are the settings of a fake.
 type Options struct {
-	Key     string // the only one that the API accepts; default "test-key"
+	Key     string // the only accepted key; default "test-key"
 	Limit   int    // requests in a minute; 0 is no limit
-	State   string // a file that keeps offers and submissions, "" for none
-	Landing string // where clicks land if the link does not say; "" is the offer's own address
+	State   string // file that stores offers and submissions; "" for none
+	Landing string // landing page of clicks without ?to=; "" is the offer's own address
 }
 
-// Fake is the API and its page: an http.Handler.
+// Fake is an http.Handler with the API and its page.
 type Fake struct {
 	api     *sparklooptest.Server
 	o       Options
@@ -46,7 +47,7 @@ type Fake struct {
 	problem error // of saving
 }
 
-// New returns a fake, with what its state file holds.
+// New returns a fake with the content of its state file.
 func New(o Options) (*Fake, error) {
 	if o.Key == "" {
 		o.Key = sparklooptest.APIKey
@@ -79,14 +80,14 @@ func New(o Options) (*Fake, error) {
 	return f, nil
 }
 
-// Close ends every answer that is still held back.
+// Close breaks off all delayed answers.
 func (f *Fake) Close() { f.api.Close() }
 
 // ServeHTTP implements [http.Handler].
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.mux.ServeHTTP(w, r) }
 
-// serveAPI answers a request to the API. What it changed is saved before the
-// answer begins: whoever was told of a confirmation finds it after a crash.
+// serveAPI serves a request to the API. Changes are saved before the answer
+// begins, so that an answered confirmation survives a crash.
 func (f *Fake) serveAPI(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost && f.o.State != "" {
 		w = &saver{ResponseWriter: w, save: sync.OnceFunc(f.save)}
@@ -94,7 +95,7 @@ func (f *Fake) serveAPI(w http.ResponseWriter, r *http.Request) {
 	f.api.ServeHTTP(w, r)
 }
 
-// Fail switches a fault on, in place of the one before.
+// Fail turns on a fault, and turns off the previous one.
 func (f *Fake) Fail(spec string) error {
 	fault, times, err := ParseFault(spec)
 	if err != nil {
@@ -141,7 +142,7 @@ func (f *Fake) addOffer(w http.ResponseWriter, r *http.Request) {
 	switch o.ConversionType {
 	case sparkloop.ConversionAction, sparkloop.ConversionLead, sparkloop.ConversionClick:
 	default:
-		http.Error(w, "The type is action, lead or click.", http.StatusBadRequest)
+		http.Error(w, "The type must be action, lead or click.", http.StatusBadRequest)
 		return
 	}
 	f.api.AddOffer(o)
@@ -149,8 +150,8 @@ func (f *Fake) addOffer(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// click is a reader's click on an offer: it answers with SparkLoop's redirect to
-// the landing page.
+// click is a visitor's click on an offer: it redirects to the landing page as
+// SparkLoop does.
 func (f *Fake) click(w http.ResponseWriter, r *http.Request) {
 	id, landing := r.PathValue("offer"), r.URL.Query().Get("to")
 	if landing == "" {
@@ -172,20 +173,20 @@ func (f *Fake) click(w http.ResponseWriter, r *http.Request) {
 	}
 	to, _ := f.api.Click(id, landing)
 	f.save()
-	w.Header().Set("Cache-Control", "no-store") // each click is another submission
+	w.Header().Set("Cache-Control", "no-store") // each click creates a submission
 	http.Redirect(w, r, to, http.StatusFound)   //nolint:gosec // that is what a click does, and scripts are refused
 }
 
-// checkLanding refuses what is no address of a page.
+// checkLanding rejects an address that cannot be a page's.
 func checkLanding(address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("%q is no address of a landing page: it begins with http:// or https://", address)
+		return fmt.Errorf("%q is not a landing page: it must begin with http:// or https://", address)
 	}
 	return nil
 }
 
-// state is the page for programs.
+// state serves the page's data as JSON.
 func (f *Fake) state(w http.ResponseWriter, _ *http.Request) {
 	body, err := json.MarshalIndent(f.view(), "", "  ")
 	if err != nil {
@@ -197,15 +198,15 @@ func (f *Fake) state(w http.ResponseWriter, _ *http.Request) {
 	w.Write(append(body, '\n')) //nolint:errcheck // the client has gone
 }
 
-// ParseFault reads "NAME", "NAME=DETAIL", each with ":TIMES" behind it. Without
-// TIMES the fault meets every request. "none" is 0 times.
+// ParseFault reads "NAME" or "NAME=DETAIL", optionally followed by ":TIMES".
+// Without TIMES the fault applies to every request. "none" turns faults off.
 func ParseFault(spec string) (sparklooptest.Fault, int, error) {
 	spec, number, limited := strings.Cut(strings.TrimSpace(spec), ":")
 	times := -1
 	if limited {
 		n, err := strconv.Atoi(number)
 		if err != nil || n < 1 {
-			return sparklooptest.Fault{}, 0, fmt.Errorf("%q is no number of times", number)
+			return sparklooptest.Fault{}, 0, fmt.Errorf("%q is not a number of requests", number)
 		}
 		times = n
 	}
@@ -223,5 +224,5 @@ func ParseFault(spec string) (sparklooptest.Fault, int, error) {
 		fault, err := k.make(detail)
 		return fault, times, err
 	}
-	return sparklooptest.Fault{}, 0, fmt.Errorf("%q is no fault; there are none, %s", name, strings.Join(FaultNames(), ", "))
+	return sparklooptest.Fault{}, 0, fmt.Errorf("%q is not a fault: choose from none, %s", name, strings.Join(FaultNames(), ", "))
 }

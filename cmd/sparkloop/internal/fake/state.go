@@ -16,7 +16,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// file is the state file.
+// file is the content of the state file.
 type file struct {
 	Fake        int               `json:"sparkloop_fake"` // the format's version
 	Offers      []savedOffer      `json:"offers"`
@@ -38,7 +38,7 @@ type savedSubmission struct {
 	ConfirmedAt time.Time `json:"confirmed_at,omitzero"`
 }
 
-// load reads the state file, if there is one.
+// load reads the state file, if it exists.
 func (f *Fake) load() error {
 	if f.o.State == "" {
 		return nil
@@ -53,7 +53,7 @@ func (f *Fake) load() error {
 	}
 	var kept file
 	if err := json.Unmarshal(data, &kept); err != nil || kept.Fake != 1 {
-		return fmt.Errorf("%s is no state file of this command: name another one with --state", f.o.State)
+		return fmt.Errorf("%s is not a state file of this command: choose another file with --state", f.o.State)
 	}
 	have := make(map[string]bool)
 	for _, o := range f.api.Offers() {
@@ -61,7 +61,7 @@ func (f *Fake) load() error {
 	}
 	for _, o := range kept.Offers {
 		if (sparkloop.Tracking{Offer: o.ID, Submission: "s"}).Validate() != nil {
-			return fmt.Errorf("%s holds an offer whose ID cannot be one", f.o.State)
+			return fmt.Errorf("%s has an offer with an invalid ID", f.o.State)
 		}
 		if !have[o.ID] {
 			have[o.ID] = true
@@ -72,7 +72,7 @@ func (f *Fake) load() error {
 	for _, s := range kept.Submissions {
 		t := sparkloop.Tracking{Offer: s.Offer, Submission: s.ID, CapturedAt: s.ClickedAt}
 		if t.Validate() != nil || !have[s.Offer] || seen[s.ID] {
-			return fmt.Errorf("%s holds a submission that is malformed, there twice, or of an unknown offer", f.o.State)
+			return fmt.Errorf("%s has a submission that is invalid, duplicate, or of an unknown offer", f.o.State)
 		}
 		seen[s.ID] = true
 		f.api.AddSubmission(sparklooptest.Submission{Tracking: t, ConfirmedAt: s.ConfirmedAt})
@@ -112,7 +112,7 @@ func write(path string, state file) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name()) // after the rename there is nothing to remove
+	defer os.Remove(temp.Name()) // fails after the rename, when nothing is left to remove
 	_, err = temp.Write(append(data, '\n'))
 	if err := errors.Join(err, temp.Sync(), temp.Close()); err != nil {
 		return err
@@ -120,7 +120,8 @@ func write(path string, state file) error {
 	return os.Rename(temp.Name(), path)
 }
 
-// saver saves before an answer begins, or before the connection is broken.
+// saver saves the state before an answer begins, or before the connection is
+// broken.
 type saver struct {
 	http.ResponseWriter
 	save func()

@@ -12,19 +12,19 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// How much the page shows.
+// Limits of the page.
 const (
 	mostSubmissions = 200
 	mostRequests    = 30
 )
 
-// view is what the page shows, and state.json.
+// view is the data of the page and of state.json.
 type view struct {
 	Address     string           `json:"address"`
 	Faults      []string         `json:"faults"`
 	Offers      []offerView      `json:"offers"`
-	Submissions []submissionView `json:"submissions"` // the newest first
-	Requests    []requestView    `json:"requests"`    // likewise
+	Submissions []submissionView `json:"submissions"` // newest first
+	Requests    []requestView    `json:"requests"`    // newest first
 	Problem     string           `json:"problem,omitempty"`
 
 	Waiting, Confirmed, Expired int `json:"-"`
@@ -49,7 +49,7 @@ type submissionView struct {
 	State       string    `json:"state"` // waiting, confirmed or expired
 	ClickedAt   time.Time `json:"clicked_at"`
 	ConfirmedAt time.Time `json:"confirmed_at,omitzero"`
-	Asked       int       `json:"asked"`          // since the start
+	Asked       int       `json:"asked"`          // requests since the start
 	Last        string    `json:"last,omitempty"` // the last answer
 }
 

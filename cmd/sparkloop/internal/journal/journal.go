@@ -1,5 +1,5 @@
-// Package journal remembers in a file what came of conversions, so that a list
-// that was interrupted goes on where it was.
+// Package journal stores the results of conversions in a file, so that an
+// interrupted run resumes where it stopped.
 package journal
 
 import (
@@ -14,26 +14,25 @@ import (
 	"time"
 )
 
-// header is the first line: no other file is ever taken for a journal and
-// written to.
+// header is the first line. Any other file is rejected and never written to.
 const header = "sparkloop confirm journal 2\n"
 
-// State is what SparkLoop has said about a conversion.
+// State is the state of a conversion at SparkLoop.
 type State string
 
-// The states. None of the words in a journal begins with another one.
+// States. No word in a journal is the beginning of another.
 const (
-	Confirmed State = "confirmed" // by this list, not before
-	Already   State = "already"   // before this list asked
+	Confirmed State = "confirmed" // by this list
+	Already   State = "already"   // before this list
 	Refused   State = "refused"
 
-	asked = "asked" // a request is going out
-	left  = "left"  // it has an answer, which settles nothing
+	asked = "asked" // a request goes out
+	left  = "left"  // it got a temporary answer
 	list  = "list"  // a run begins; its hash follows
 	done  = "done"  // the run has settled everything
 )
 
-// Answer is what came of a conversion.
+// Answer is SparkLoop's answer about a conversion.
 type Answer struct {
 	State  State
 	Reason string
@@ -44,9 +43,9 @@ type Answer struct {
 //
 //	api TAB key TAB offer/submission TAB word TAB time TAB reason
 //
-// The word stands behind the IDs, so a line that a crash cut short is never one
-// about another conversion, whose ID happens to begin the same. A journal is
-// safe for concurrent use.
+// The word comes after the IDs: a line cut off by a crash cannot be read as the
+// line of another conversion with a shorter ID. A Journal is safe for
+// concurrent use.
 type Journal struct {
 	api, key string
 
@@ -59,21 +58,22 @@ type Journal struct {
 	done bool   // it was settled
 }
 
-// mark stands for an API or a key: a part of a hash, which leads nobody back.
+// mark identifies an API or a key by a part of its hash, too short to find the
+// key.
 func mark(text string) string {
 	sum := sha256.Sum256([]byte("sparkloop journal\n" + text))
 	return hex.EncodeToString(sum[:4])
 }
 
-// Hash names a list by its content.
+// Hash identifies a list by its content.
 func Hash(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:8])
 }
 
-// Open opens the journal of an API and a key, or begins one. What was confirmed
-// at another API, a fake one for instance, does not count. A refusal counts for
-// its key alone: what one account does not have, another one may.
+// Open opens or creates the journal of an API and a key. Confirmations at
+// another API, such as a fake, do not count. Refusals count only for their key,
+// because another account may have the offer.
 func Open(path, api, key string) (*Journal, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600) //nolint:gosec // the user's own path
 	if err != nil {
@@ -93,12 +93,12 @@ func (j *Journal) load() error {
 	}
 	text := string(data)
 	switch {
-	case strings.HasPrefix(header, text): // new, or cut short while it was made
+	case strings.HasPrefix(header, text): // new, or cut off by a crash
 		_, err = j.file.WriteString(header[len(text):])
 	case !strings.HasPrefix(text, header):
-		err = fmt.Errorf("%s is not a journal of this command: name another file with --journal", j.file.Name())
+		err = fmt.Errorf("%s is not a journal of this command: choose another file with --journal", j.file.Name())
 	case !strings.HasSuffix(text, "\n"):
-		_, err = j.file.WriteString("\n") // ends what a crash cut short
+		_, err = j.file.WriteString("\n") // ends a line cut off by a crash
 	}
 	for line := range strings.Lines(text) {
 		j.read(strings.SplitN(strings.TrimSuffix(line, "\n"), "\t", 6))
@@ -106,7 +106,7 @@ func (j *Journal) load() error {
 	return err
 }
 
-// read takes in one line. A line that it does not understand says nothing.
+// read reads one line. An unknown line is ignored.
 func (j *Journal) read(fields []string) {
 	if len(fields) < 4 || fields[0] != j.api {
 		return
@@ -115,7 +115,7 @@ func (j *Journal) read(fields []string) {
 		fields = append(fields, "")
 	}
 	conversion, word, reason := fields[2], fields[3], fields[5]
-	at, _ := time.Parse(time.RFC3339, fields[4]) // zero if it was cut short
+	at, _ := time.Parse(time.RFC3339, fields[4]) // zero if cut off
 	switch word {
 	case asked:
 		j.open[conversion] = true
@@ -134,9 +134,9 @@ func (j *Journal) read(fields []string) {
 	}
 }
 
-// begin turns to a list. Where another list was settled, what it confirmed was
-// confirmed before this one. A list that was not settled goes on, also when a
-// line of it was corrected.
+// begin starts a list. If the previous list was settled, its confirmations
+// count as earlier ones. A list that was not settled continues, even if the
+// file was corrected.
 func (j *Journal) begin(hash string) {
 	if j.done && hash != j.list {
 		for conversion, a := range j.known {
@@ -148,7 +148,7 @@ func (j *Journal) begin(hash string) {
 	j.list, j.done = hash, false
 }
 
-// Begin notes that a run over a list begins.
+// Begin records that a run over a list begins.
 func (j *Journal) Begin(hash string, now time.Time) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -156,14 +156,14 @@ func (j *Journal) Begin(hash string, now time.Time) error {
 	return j.write("-", list, now, hash)
 }
 
-// Done notes that all of the list is settled.
+// Done records that the whole list is settled.
 func (j *Journal) Done(now time.Time) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.write("-", done, now, "")
 }
 
-// Ask notes that a request about a conversion goes out.
+// Ask records that a request about a conversion goes out.
 func (j *Journal) Ask(conversion string, now time.Time) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -171,15 +171,15 @@ func (j *Journal) Ask(conversion string, now time.Time) error {
 	return j.write(conversion, asked, now, "")
 }
 
-// Asked reports whether a request went out whose answer is not known.
+// Asked reports whether a request went out and has no recorded answer.
 func (j *Journal) Asked(conversion string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.open[conversion]
 }
 
-// Left notes an answer after which a conversion is to be tried again, and that
-// the request did not confirm it.
+// Left records an answer that did not confirm the conversion and allows a
+// retry.
 func (j *Journal) Left(conversion string, now time.Time) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -187,9 +187,8 @@ func (j *Journal) Left(conversion string, now time.Time) error {
 	return j.write(conversion, left, now, "")
 }
 
-// Note notes what came of a conversion. The line is with the operating system
-// when Note returns, so it outlives the process. A power cut may cost lines, and
-// with them no more than repeated calls.
+// Note records the final answer about a conversion. The line survives the end
+// of the process. A power cut may lose lines, which only causes repeated calls.
 func (j *Journal) Note(conversion string, a Answer) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -206,7 +205,7 @@ func (j *Journal) write(conversion, word string, at time.Time, reason string) er
 	return nil
 }
 
-// Answer returns what is known about a conversion.
+// Answer returns the recorded answer about a conversion.
 func (j *Journal) Answer(conversion string) (Answer, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -214,5 +213,5 @@ func (j *Journal) Answer(conversion string) (Answer, bool) {
 	return a, ok
 }
 
-// Close has nothing to lose: every line went to the operating system at once.
+// Close closes the file. Every line is already written.
 func (j *Journal) Close() { _ = j.file.Close() }

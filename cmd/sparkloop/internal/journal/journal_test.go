@@ -92,7 +92,7 @@ func TestAnotherAPIAndAnotherKey(t *testing.T) {
 	assert.NotContains(t, string(data), "other key")
 }
 
-// What a list has confirmed was missing. For the next list it is known.
+// A conversion confirmed by one list was confirmed earlier for the next list.
 func TestLists(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -7,19 +7,19 @@ import (
 	"unicode"
 )
 
-// Columns names the columns to read. One that is empty is found by its name.
+// Columns names the columns to read. An empty one is found by its name.
 type Columns struct {
 	Offer, Submission, Tracking, Landing, Time string
-	Delimiter                                  rune // 0: the one with which the header makes sense
+	Delimiter                                  rune // 0: detected from the header
 }
 
-// delimiters are those that may be found.
+// delimiters are the delimiters to detect.
 const delimiters = ",;\t"
 
-// previewRows is how many rows a RefusalError shows.
+// previewRows is the number of rows in a RefusalError.
 const previewRows = 4
 
-// The names by which columns are found, as normal writes them.
+// Known column names, as normal returns them.
 var (
 	offerNames      = []string{"offer", "offerid", "offeruuid", "sparkloopoffer", "sparkloopofferid", "sparkloopofferuuid"}
 	submissionNames = []string{
@@ -28,17 +28,17 @@ var (
 	}
 	trackingNames = []string{"tracking", "sparklooptracking"}
 	landingNames  = []string{"landingurl", "landingpageurl", "landingpage", "landingsite", "landing", "url"}
-	// The first of these that is there: a conversion is confirmed because
-	// somebody paid.
+	// The first present column is used. Payment comes first, because
+	// conversions are confirmed for payments.
 	paidNames = []string{"paidat", "paidon", "paymentdate", "datepaid", "paid"}
 	timeNames = []string{"createdat", "createdon", "created", "datecreated", "orderdate", "orderedat", "date", "time", "timestamp"}
 )
 
-// unpaid are cells of a column that says whether an order was paid.
+// unpaid are cells that mean an unpaid order.
 var unpaid = []string{"", "false", "f", "no", "n", "0", "unpaid", "pending", "null", "-"}
 
-// Unpaid reports whether a line is an order that nobody paid, by its time's column:
-// one that says when it was paid, and is empty or says no.
+// Unpaid reports whether a line is an unpaid order: its time column is one of
+// payment, and the cell is empty or negative.
 func (s *Sheet) Unpaid(l Line) bool {
 	if s.time < 0 || len(l.Cells) <= s.time || !slices.Contains(paidNames, normal(s.Time)) {
 		return false
@@ -46,17 +46,17 @@ func (s *Sheet) Unpaid(l Line) bool {
 	return slices.Contains(unpaid, strings.ToLower(clean(l.Cells[s.time])))
 }
 
-// columns are where to look, as indexes into header. -1 is nowhere.
+// columns are indexes into header. -1 means none.
 type columns struct {
 	header    []string
 	delimiter rune
-	after     int // the line behind the header
+	after     int // the line after the header
 
 	offer, submission, encoded, landing, time int
 }
 
-// findColumns reads the header with each delimiter, and takes the one with which
-// it names what is needed.
+// findColumns reads the header with each delimiter, and returns the one with
+// which the header names the needed columns.
 func findColumns(lines []string, want Columns) (*columns, error) {
 	var found []*columns
 	var refused error
@@ -68,7 +68,7 @@ func findColumns(lines []string, want Columns) (*columns, error) {
 		c := &columns{delimiter: delimiter}
 		first, ok := c.readHeader(lines)
 		if !ok {
-			return nil, &RefusalError{Problem: "The file is empty", Advice: "It needs a header with the names of the columns"}
+			return nil, &RefusalError{Problem: "The file is empty", Advice: "Add a header with the names of the columns"}
 		}
 		err := first.err
 		if err == nil {
@@ -117,7 +117,7 @@ func (c *columns) readHeader(lines []string) (record, bool) {
 	return record{}, false
 }
 
-// find looks up the columns by name. Its error is a sentence without its end.
+// find finds the columns by name. Its error is a sentence without its period.
 func (c *columns) find(want Columns) error {
 	c.offer, c.submission, c.encoded, c.landing, c.time = -1, -1, -1, -1, -1
 	var ambiguous error // about columns that are not needed beside offer and submission
@@ -141,10 +141,10 @@ func (c *columns) find(want Columns) error {
 		case role.name != "":
 			at = c.named(role.name)
 			if len(at) == 0 {
-				return fmt.Errorf("There is no column %q, which %s names", role.name, role.flag) //nolint:staticcheck // a sentence
+				return fmt.Errorf("The column %q given by %s does not exist", role.name, role.flag) //nolint:staticcheck // a sentence
 			}
 			if looksLikeData(role.name) {
-				return fmt.Errorf("%s names %q: the first line is data, and no header", role.flag, role.name)
+				return fmt.Errorf("%s names %q, but the first line is data, not a header", role.flag, role.name)
 			}
 		case !given || role.pair:
 			at = c.known(role.known)
@@ -178,14 +178,14 @@ func (c *columns) find(want Columns) error {
 	case ambiguous != nil:
 		return ambiguous
 	case c.offer >= 0:
-		return fmt.Errorf("There is a column for the offer, %q, and none for the submission", c.name(c.offer)) //nolint:staticcheck // likewise
+		return fmt.Errorf("The column %q is the offer, but no column is the submission", c.name(c.offer)) //nolint:staticcheck // likewise
 	case c.submission >= 0:
-		return fmt.Errorf("There is a column for the submission, %q, and none for the offer", c.name(c.submission)) //nolint:staticcheck // likewise
+		return fmt.Errorf("The column %q is the submission, but no column is the offer", c.name(c.submission)) //nolint:staticcheck // likewise
 	}
-	return fmt.Errorf("No column has a name that stands for the offer and the submission") //nolint:staticcheck // likewise
+	return fmt.Errorf("No column has a known name for the offer and the submission") //nolint:staticcheck // likewise
 }
 
-// named are the columns with that name.
+// named returns the columns with the given name.
 func (c *columns) named(name string) (at []int) {
 	for i, cell := range c.header {
 		if strings.EqualFold(cell, clean(name)) {
@@ -195,7 +195,7 @@ func (c *columns) named(name string) (at []int) {
 	return at
 }
 
-// known are the columns with one of the names.
+// known returns the columns with one of the names.
 func (c *columns) known(names []string) (at []int) {
 	for i, cell := range c.header {
 		if slices.Contains(names, normal(cell)) {
@@ -205,8 +205,8 @@ func (c *columns) known(names []string) (at []int) {
 	return at
 }
 
-// normal is a name without what does not matter: Offer ID, offer_id, offer-id and
-// offerId are one.
+// normal returns a name without case and separators: Offer ID, offer_id,
+// offer-id and offerId are equal.
 func normal(name string) string {
 	return strings.ToLower(strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) || strings.ContainsRune("-._", r) {
@@ -231,7 +231,7 @@ func (c *columns) quoted(at []int) string {
 	return strings.Join(names, ", ")
 }
 
-// String names the columns that hold the IDs.
+// String names the columns of the IDs.
 func (c *columns) String() string {
 	var parts []string
 	for _, part := range []struct {
@@ -251,8 +251,8 @@ const (
 	otherHeader
 )
 
-// headerAgain says whether a row is a header: files that were put together have
-// one at each seam.
+// headerAgain reports whether a row is a header: concatenated files have
+// several.
 func (c *columns) headerAgain(cells []string) int {
 	if c.width(cells) != nil {
 		return noHeader
@@ -277,7 +277,7 @@ func (c *columns) headerAgain(cells []string) int {
 	return noHeader
 }
 
-// split reads the records from a line on, without the blank ones.
+// split reads the records from a line on, without blank ones.
 func (c *columns) split(lines []string, from int) []record {
 	var all []record
 	for i := from; i < len(lines); {
@@ -290,8 +290,8 @@ func (c *columns) split(lines []string, from int) []record {
 	return all
 }
 
-// swallowed reports whether one of the lines of a record is a record by itself,
-// with other IDs: a stray quotation mark would hide it.
+// swallowed reports whether a line within a record is itself a record with
+// other IDs, which a stray quotation mark would hide.
 func (c *columns) swallowed(lines, cells []string) bool {
 	own := ""
 	if c.width(cells) == nil {

@@ -12,9 +12,9 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// decode returns a file's text with "\n" as its line ends. It reads UTF-8 with or
-// without a byte order mark, UTF-16 with one, and takes anything else for
-// Latin-1: IDs and the names of columns are the same there.
+// decode returns a file's text with "\n" as line ends. It reads UTF-8 with or
+// without a byte order mark, UTF-16 with one, and anything else as Latin-1: IDs
+// and column names are the same there.
 func decode(data []byte) (string, error) {
 	var text string
 	switch {
@@ -29,11 +29,11 @@ func decode(data []byte) (string, error) {
 		for i, b := range data {
 			letters[i] = rune(b)
 		}
-		text = strings.TrimPrefix(string(letters), "ï»¿") // a mark of UTF-8 that was none
+		text = strings.TrimPrefix(string(letters), "ï»¿") // UTF-8's byte order mark, read as Latin-1
 	}
 	first, _, _ := strings.Cut(text, "\n")
 	if strings.ContainsRune(first, 0) {
-		return "", &RefusalError{Problem: "The first line holds NUL bytes: this is not a text file, or one in UTF-16 without a byte order mark", Advice: "Save it as CSV in UTF-8"}
+		return "", &RefusalError{Problem: "The first line has NUL bytes: the file is not text, or it is UTF-16 without a byte order mark", Advice: "Save it as CSV in UTF-8"}
 	}
 	text = strings.ReplaceAll(text, "\r\n", "\n")
 	if !strings.Contains(text, "\n") {
@@ -50,7 +50,7 @@ func fromUTF16(data []byte, order binary.ByteOrder) string {
 	return string(utf16.Decode(units))
 }
 
-// clean is a cell without what may stand around it unseen.
+// clean returns a cell without invisible characters around it.
 func clean(cell string) string {
 	return strings.TrimFunc(cell, func(r rune) bool { return unicode.IsSpace(r) || r == '\uFEFF' || r == '\u200b' })
 }

@@ -14,16 +14,15 @@ import (
 	"github.com/sparkloop-go/sparkloop/cmd/sparkloop/internal/sheet"
 )
 
-// bare is a cell without what nobody sees.
+// bare returns a cell without invisible characters.
 func bare(cell string) string {
 	return strings.TrimFunc(cell, func(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' || r == '\u200b' })
 }
 
-// names of the columns that may hold an ID, without their spelling.
+// names are the normalized names of columns that may have an ID.
 var names = []string{"offer", "submission", "tracking", "landing", "url"}
 
-// FuzzRead holds that nothing is sent which does not stand in the columns that
-// are named so.
+// FuzzRead checks that only IDs from columns with a known name are sent.
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
 		"offer,submission\no,s\n",
@@ -84,7 +83,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// stands looks for the IDs under the names that are for them.
+// stands reports whether the IDs are in columns with their names.
 func stands(header, cells []string, tr sparkloop.Tracking) bool {
 	under := func(word string, good func(string) bool) bool {
 		for i, name := range header {
@@ -114,8 +113,8 @@ func stands(header, cells []string, tr sparkloop.Tracking) bool {
 	return under("landing", url) || under("url", url)
 }
 
-// FuzzWritten writes a file with its columns in any order, and reads all that it
-// wrote, and nothing else.
+// FuzzWritten writes a file with columns in any order, and reads back exactly
+// the written conversions.
 func FuzzWritten(f *testing.F) {
 	f.Add(uint64(1), "a note, with \"quotes\"\nand lines", "submission_1", false)
 	f.Add(uint64(2), "offer;submission\tx", "s", true)
@@ -157,7 +156,7 @@ func FuzzWritten(f *testing.F) {
 			switch key := l.Tracking.Key(); {
 			case l.Tracking.IsZero(), key == want.Key(), key == "offer_b/second":
 			case strings.Contains(note, "\n") && stands(s.Header, l.Cells, l.Tracking):
-				// The note holds a line that is a record by itself.
+				// The note has a line that is a record itself.
 			default:
 				t.Fatalf("%s was read from %q", key, file.String())
 			}

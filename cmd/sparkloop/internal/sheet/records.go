@@ -9,24 +9,25 @@ import (
 
 // record is a row of the file.
 type record struct {
-	line  int    // where it begins, from 1
-	text  string // as it stands
+	line  int    // the first line, from 1
+	text  string // unchanged
 	cells []string
 	err   error
 }
 
-// A quoted cell may hold line ends. Beyond this it is a stray quotation mark.
+// A quoted cell may have line ends. Beyond this size it is a stray quotation
+// mark.
 const (
 	mostLines = 200
 	mostBytes = 1 << 20
 )
 
-var errQuote = errors.New("a quotation mark is not closed, or stands where none can be")
+var errQuote = errors.New("a quotation mark is not closed, or misplaced")
 
 // physical splits a text into lines.
 func physical(text string) []string { return strings.Split(text, "\n") }
 
-// separatorLine reads the line "sep=;", which Excel writes and reads.
+// separatorLine reads the line "sep=;" of Excel.
 func separatorLine(lines []string) ([]string, rune) {
 	rest, ok := strings.CutPrefix(strings.ToLower(clean(lines[0])), "sep=")
 	if lines[0] == "sep=\t" {
@@ -35,13 +36,13 @@ func separatorLine(lines []string) ([]string, rune) {
 	if !ok || len(rest) != 1 || !strings.Contains(delimiters, rest) {
 		return lines, 0
 	}
-	kept := append([]string{""}, lines[1:]...) // the numbers of the lines stay
+	kept := append([]string{""}, lines[1:]...) // keeps the line numbers
 	return kept, rune(rest[0])
 }
 
-// next reads the record that begins at lines[i], and returns where the one after
-// it begins. swallowed, if not nil, says that a record of several lines holds
-// one that is a record by itself: then its first line alone is bad.
+// next reads the record that begins at lines[i], and returns where the next one
+// begins. If swallowed is not nil and reports a record within the record, only
+// the first line is bad.
 func next(lines []string, i int, delimiter rune, swallowed func(lines, cells []string) bool) (record, int) {
 	r := record{line: i + 1, text: lines[i]}
 	if !strings.Contains(lines[i], `"`) {

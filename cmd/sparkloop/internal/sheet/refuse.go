@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// refuse says why a file cannot be read with a delimiter, and which flags would
-// help.
+// refuse returns why a file cannot be read with a delimiter, and which flags
+// may help.
 func (c *columns) refuse(lines []string, want Columns, problem error) *RefusalError {
 	r := &RefusalError{Problem: problem.Error()}
 	var offer, submission, encoded, landing []int
@@ -36,7 +36,7 @@ func (c *columns) refuse(lines []string, want Columns, problem error) *RefusalEr
 	}
 	if len(r.Rows) > 0 && hasData(r.Rows[0]) {
 		r.Problem = "The first line is data: there is no header"
-		r.Advice = "Add a first line with the names of the columns, of which two are offer and submission, or one is tracking"
+		r.Advice = "Add a first line with column names, among them offer and submission, or tracking"
 		return r
 	}
 	flag := func(name string, at []int) string {
@@ -53,7 +53,7 @@ func (c *columns) refuse(lines []string, want Columns, problem error) *RefusalEr
 	case offer == nil && submission == nil && landing != nil:
 		r.Advice = "Give " + flag("--url-column", landing)
 	default:
-		r.Advice = "Give " + pair + ", or --tracking-column NAME, or --url-column NAME for landing URLs. If the first line is data, add one with the names of the columns"
+		r.Advice = "Give " + pair + ", or --tracking-column NAME, or --url-column NAME for landing URLs. If the first line is data, add a line with column names before it"
 	}
 	if want.Delimiter == 0 {
 		r.Advice += ". If the columns are split wrongly above, give --delimiter comma, semicolon or tab"
@@ -61,7 +61,7 @@ func (c *columns) refuse(lines []string, want Columns, problem error) *RefusalEr
 	return r
 }
 
-// hasData reports whether a first row holds IDs, which no header does.
+// hasData reports whether a first row has IDs, so that it is no header.
 func hasData(cells []string) bool {
 	for _, cell := range cells {
 		if looksLikeData(clean(cell)) {
@@ -71,10 +71,10 @@ func hasData(cells []string) bool {
 	return false
 }
 
-// id is what SparkLoop's own IDs look like. The names of columns do not.
+// id matches SparkLoop's IDs and no column names.
 var id = regexp.MustCompile(`^(?i:offer|submission|offer_submission)_[0-9A-Za-z]*[0-9][0-9A-Za-z]*$`)
 
-// looksLikeData reports whether a text is an ID and not the name of a column.
+// looksLikeData reports whether a text is an ID and no column name.
 func looksLikeData(text string) bool {
 	return strings.HasPrefix(text, "v1.") || len(text) > len("offer_")+5 && id.MatchString(text)
 }

@@ -1,7 +1,6 @@
-// Package sheet reads conversions from a CSV or TSV file with a header. It finds
-// columns by their names alone. It never guesses one from its position or from
-// what is in it: an order number that is sent as an offer confirms nothing, and
-// two swapped IDs neither.
+// Package sheet reads conversions from a CSV or TSV file with a header. It
+// finds columns only by name, never by position or content: an order number
+// sent as an offer confirms nothing, and neither do swapped IDs.
 package sheet
 
 import (
@@ -13,33 +12,33 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// Sheet is a file that has been read.
+// Sheet is the content of a file.
 type Sheet struct {
 	Header    []string
 	Delimiter rune
-	Columns   string // which columns hold the IDs, in words
-	Time      string // the name of the time's column, "" if there is none
-	Lines     []Line // without blank ones
+	Columns   string // the columns of the IDs, in words
+	Time      string // name of the time column, "" if there is none
+	Lines     []Line // without blank lines
 
-	time int // the index of Time, -1 if there is none
+	time int // index of Time, -1 if there is none
 }
 
 // Line is a record of the file.
 type Line struct {
-	Number int      // where it begins, from 1
-	Cells  []string // as many as the header has, or the whole line if it could not be read
+	Number int      // its first line, from 1
+	Cells  []string // as many as the header has, or the whole line if it is unreadable
 
-	// Tracking is what is to be confirmed. It is zero if Note or Err says why
-	// there is nothing.
+	// Tracking is to be confirmed. It is zero if Note or Err gives a reason
+	// against it.
 	Tracking sparkloop.Tracking
 	Note     string // such as "no tracking"
 	Err      error
 
-	Time    time.Time // of its time's column; zero if that is empty, or TimeErr
+	Time    time.Time // of the time column; zero if empty, or TimeErr
 	TimeErr error
 }
 
-// RefusalError is an error that says why a file is not read, with its first rows.
+// RefusalError is the reason why a file is rejected, with its first rows.
 type RefusalError struct {
 	Problem string
 	Rows    [][]string // as they were read
@@ -48,8 +47,8 @@ type RefusalError struct {
 
 func (r *RefusalError) Error() string { return r.Problem + ". " + r.Advice }
 
-// Read reads a file. The error is a *RefusalError. A line that cannot be read is no
-// error: it has an Err and does not touch the others.
+// Read reads a file. It returns a *RefusalError if the file is rejected. An
+// unreadable line has an Err and does not affect the others.
 func Read(data []byte, want Columns) (*Sheet, error) {
 	text, err := decode(data)
 	if err != nil {
@@ -70,7 +69,7 @@ func Read(data []byte, want Columns) (*Sheet, error) {
 			return nil, &RefusalError{
 				Problem: fmt.Sprintf("Line %d is another header, with other columns", r.line),
 				Rows:    [][]string{c.header, r.cells},
-				Advice:  "Split the file there: two tables cannot be read as one",
+				Advice:  "Split the file there: each table needs its own file",
 			}
 		}
 		s.Lines = append(s.Lines, line)
@@ -81,10 +80,10 @@ func Read(data []byte, want Columns) (*Sheet, error) {
 	return s, nil
 }
 
-// errSwapped is the error of a line.
+// errSwapped is the error of a line with swapped IDs.
 var errSwapped = errors.New("the two IDs are swapped: the offer column holds a submission, or the submission column an offer")
 
-// line reads a record. It is false for a header of another table.
+// line reads a record. It returns false for the header of another table.
 func (c *columns) line(r record) (Line, bool) {
 	line := Line{Number: r.line, Cells: []string{r.text}, Err: r.err}
 	if r.err != nil {
@@ -93,7 +92,7 @@ func (c *columns) line(r record) (Line, bool) {
 	line.Cells = r.cells
 	switch c.headerAgain(r.cells) {
 	case sameHeader:
-		line.Note = "the header again"
+		line.Note = "a repeated header"
 		return line, true
 	case otherHeader:
 		return line, false
@@ -116,8 +115,8 @@ func (c *columns) line(r record) (Line, bool) {
 	return line, true
 }
 
-// width refuses a line with cells too many or too few: all of them may stand in
-// the wrong column. What a spreadsheet leaves behind the last column is empty.
+// width rejects a line with too many or too few cells, because all may be in
+// the wrong column. Empty cells after the last column do not count.
 func (c *columns) width(cells []string) error {
 	n := len(cells)
 	for n > len(c.header) && clean(cells[n-1]) == "" {
@@ -129,7 +128,7 @@ func (c *columns) width(cells []string) error {
 	return nil
 }
 
-// tracking reads the IDs of a line from all the columns that may hold them. They
+// tracking reads the IDs of a line from all columns that may have them. They
 // must agree.
 func (c *columns) tracking(cells []string) (found sparkloop.Tracking, err error) {
 	take := func(t sparkloop.Tracking, where string, err error) error {
@@ -139,7 +138,7 @@ func (c *columns) tracking(cells []string) (found sparkloop.Tracking, err error)
 		case Swapped(t.Offer, t.Submission):
 			return errSwapped
 		case !found.IsZero() && found.Key() != t.Key():
-			return fmt.Errorf("the columns disagree: %s differs from the others", where)
+			return fmt.Errorf("%s has other IDs than the other columns", where)
 		case found.IsZero():
 			found = t
 		}
@@ -161,7 +160,7 @@ func (c *columns) tracking(cells []string) (found sparkloop.Tracking, err error)
 			return sparkloop.Tracking{}, err
 		}
 	}
-	// A shop's own column of that name may hold the parcel's number.
+	// A column of this name may be the shop's own, with parcel numbers.
 	if i := c.encoded; i >= 0 && clean(cells[i]) != "" && (c.offer < 0 || strings.HasPrefix(clean(cells[i]), "v1.")) {
 		t, e := sparkloop.DecodeTracking(clean(cells[i]))
 		if err = take(t, fmt.Sprintf("%q", c.name(i)), named(e, "not an encoded tracking, v1.offer.submission.time")); err != nil {
@@ -180,7 +179,7 @@ func (c *columns) tracking(cells []string) (found sparkloop.Tracking, err error)
 	return found, nil
 }
 
-// named is what to say in place of an error, which may repeat the cell.
+// named replaces an error that may repeat the cell.
 func named(err error, problem string) error {
 	if err == nil {
 		return nil
@@ -188,7 +187,7 @@ func named(err error, problem string) error {
 	return errors.New(problem)
 }
 
-// allSwapped refuses a file in which every line with IDs has them swapped.
+// allSwapped rejects a file if every line with IDs has them swapped.
 func (c *columns) allSwapped(lines []Line) error {
 	rows := [][]string{c.header}
 	for _, l := range lines {
@@ -211,7 +210,7 @@ func (c *columns) allSwapped(lines []Line) error {
 	return r
 }
 
-// Swapped reports whether two IDs cannot be what their columns say.
+// Swapped reports whether two IDs are in each other's column.
 func Swapped(offer, submission string) bool {
 	return offer == submission || looksLikeSubmission(offer) || looksLikeOffer(submission)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/cmd/sparkloop/internal/sheet"
 )
 
-// outcome is what is read from a file: per line the key, or why there is none.
+// outcome returns the result of each line: the key, or the reason against it.
 func outcome(t *testing.T, text string, want sheet.Columns) []string {
 	t.Helper()
 	s, err := sheet.Read([]byte(text), want)
@@ -80,9 +80,9 @@ func TestColumnsThatAreGiven(t *testing.T) {
 	t.Parallel()
 	text := "Bestellung;Angebot;Einsendung;offer\n1001;" + o + ";" + s + ";SUMMER10\n"
 	assert.Equal(t, []string{"2 " + o + "/" + s}, outcome(t, text, sheet.Columns{Offer: "angebot", Submission: " Einsendung"}))
-	assert.Contains(t, outcome(t, text, sheet.Columns{})[0], `There is a column for the offer, "offer", and none for the submission. Give --offer-column "Angebot" --submission-column "Einsendung"`)
-	assert.Contains(t, outcome(t, text, sheet.Columns{Offer: "Angebote"})[0], `There is no column "Angebote", which --offer-column names`)
-	assert.Contains(t, outcome(t, text, sheet.Columns{Offer: "Angebot"})[0], `There is a column for the offer, "Angebot", and none for the submission`)
+	assert.Contains(t, outcome(t, text, sheet.Columns{})[0], `The column "offer" is the offer, but no column is the submission. Give --offer-column "Angebot" --submission-column "Einsendung"`)
+	assert.Contains(t, outcome(t, text, sheet.Columns{Offer: "Angebote"})[0], `The column "Angebote" given by --offer-column does not exist`)
+	assert.Contains(t, outcome(t, text, sheet.Columns{Offer: "Angebot"})[0], `The column "Angebot" is the offer, but no column is the submission`)
 	assert.Equal(t, []string{"2 o/s"}, outcome(t, "offer;x\nv1.o.s.1700000000;1", sheet.Columns{Tracking: "offer"}))
 	assert.Equal(t, []string{"2 o/s"}, outcome(t, "lp;offer;submission\nhttps://x.example/?offer=o&submission=s;1;2", sheet.Columns{Landing: "lp"}), "the others are not looked at")
 	assert.Contains(t, outcome(t, o+","+s+"\n"+o+",x", sheet.Columns{Offer: o, Submission: s})[0], "The first line is data: there is no header")
@@ -96,17 +96,17 @@ func TestWhatIsRefused(t *testing.T) {
 		"no header":         {o + "," + s + "\n", "The first line is data: there is no header. Add a first line"},
 		"no header, v1":     {"v1.o.s.1\n", "The first line is data"},
 		"UUIDs, no header":  {"2b0c3c1e-0000-4000-8000-000000000001,x\n", "If the first line is data"},
-		"order numbers":     {"1001,19.99\n1002,5\n", "No column has a name"},
+		"order numbers":     {"1001,19.99\n1002,5\n", "No column has a known name"},
 		"another language":  {"angebot,einsendung\n" + o + "," + s, `Give --offer-column "angebot" --submission-column "einsendung"`},
 		"unknown names":     {"a,b\n1,2", "--offer-column NAME --submission-column NAME"},
 		"an encoded one":    {"a,b\n1,v1.o.s.1", `Give --tracking-column "b"`},
 		"a landing URL":     {"a,b\n1,https://x.example?submission=s&offer=o", `Give --url-column "b"`},
 		"two offers":        {"offer,offer_id,submission\n1,2,3", `More than one column may be the offer: "offer", "offer_id"`},
 		"duplicate headers": {"offer,submission,submission\n1,2,3", `More than one column may be the submission: "submission", "submission"`},
-		"the offer alone":   {"offer,x\n1,2", `There is a column for the offer, "offer", and none for the submission`},
-		"the submission":    {"submission\nx", `There is a column for the submission, "submission", and none for the offer`},
+		"the offer alone":   {"offer,x\n1,2", `The column "offer" is the offer, but no column is the submission`},
+		"the submission":    {"submission\nx", `The column "submission" is the submission, but no column is the offer`},
 		"two trackings":     {"tracking,sparkloop_tracking\nx,y", "More than one column may be the tracking"},
-		"a title":           {"Orders of May\noffer,submission\no,s", "No column has a name"},
+		"a title":           {"Orders of May\noffer,submission\no,s", "No column has a known name"},
 		"UTF-16, no mark":   {"o\x00f\x00f\x00e\x00r\x00,\x00s\x00\n\x00", "NUL bytes"},
 		"not text":          {"\x7fELF\x02\x01\x01\x00\x00", "NUL bytes"},
 		"ambiguous":         {"tracking,x;url\n1,2;3", "can be read with more than one delimiter. Give --delimiter"},
@@ -138,7 +138,7 @@ func TestOneBadLineDoesNotTouchTheOthers(t *testing.T) {
 	const head = "order,offer,submission,state\n"
 	for name, tt := range map[string]struct {
 		line string
-		want []string // but for lines 2 and the last
+		want []string // of all lines but 2 and the last
 	}{
 		"no tracking":        {"1,,,paid", []string{"3 - no tracking"}},
 		"no offer":           {"1,,s,paid", []string{`3 ERR no offer in "offer"`}},
@@ -149,14 +149,14 @@ func TestOneBadLineDoesNotTouchTheOthers(t *testing.T) {
 		"the same twice":     {"1,x,x,paid", []string{"3 ERR the two IDs are swapped: the offer column holds a submission, or the submission column an offer"}},
 		"a cell too few":     {"o,s,paid", []string{"3 ERR 3 cells, but the header has 4: the columns may have moved"}},
 		"a cell too many":    {"Smith, John,o,s,paid", []string{"3 ERR 5 cells, but the header has 4: the columns may have moved"}},
-		"the header":         {strings.TrimSuffix(head, "\n"), []string{"3 - the header again"}},
-		"in capitals":        {"ORDER,Offer,SUBMISSION,State", []string{"3 - the header again"}},
-		"with a mark":        {"\ufeff" + strings.TrimSuffix(head, "\n"), []string{"3 - the header again"}},
+		"the header":         {strings.TrimSuffix(head, "\n"), []string{"3 - a repeated header"}},
+		"in capitals":        {"ORDER,Offer,SUBMISSION,State", []string{"3 - a repeated header"}},
+		"with a mark":        {"\ufeff" + strings.TrimSuffix(head, "\n"), []string{"3 - a repeated header"}},
 		"a NUL":              {"1,o\x00,s,paid", []string{`3 ERR "offer" and "submission": an ID has 1 to 128 letters, digits, underscores and hyphens`}},
 		"an inch":            {`5" pipe,o,s,paid`, []string{"3 o/s"}},
 		"a quoted line end":  {"\"a\nb,o9,s9,\",o,s,paid", []string{"3 o/s"}},
-		"a stray quote":      {`1,"o,s,paid`, []string{"3 ERR a quotation mark is not closed, or stands where none can be"}},
-		"a quote that pairs": {"1,\"note,o,s\n2,b\",o2,s2", []string{"3 ERR a quotation mark is not closed, or stands where none can be", "4 ERR a quotation mark is not closed, or stands where none can be"}},
+		"a stray quote":      {`1,"o,s,paid`, []string{"3 ERR a quotation mark is not closed, or misplaced"}},
+		"a quote that pairs": {"1,\"note,o,s\n2,b\",o2,s2", []string{"3 ERR a quotation mark is not closed, or misplaced", "4 ERR a quotation mark is not closed, or misplaced"}},
 		"a long line":        {strings.Repeat("x", 3<<20) + ",o,s,paid", []string{"3 o/s"}},
 		"a long quoted line": {`"` + strings.Repeat("x,", 1<<20) + `",o,s,paid`, []string{"3 o/s"}},
 	} {
@@ -167,7 +167,8 @@ func TestOneBadLineDoesNotTouchTheOthers(t *testing.T) {
 			assert.Equal(t, "2 o2/s2", got[0])
 			assert.Contains(t, got[len(got)-1], " o7/s7")
 			if name == "a quote that pairs" {
-				// The first line's quote would have hidden it. The second has a quote where none can be, and is read by itself.
+				// The first line's quote would have hidden the second line,
+				// which is read by itself because of its misplaced quote.
 				assert.Equal(t, tt.want[0], got[1])
 				for _, line := range got[2 : len(got)-1] {
 					assert.Contains(t, line, "ERR")
@@ -182,7 +183,7 @@ func TestOneBadLineDoesNotTouchTheOthers(t *testing.T) {
 func TestAQuoteHidesNoLine(t *testing.T) {
 	t.Parallel()
 	got := outcome(t, "order,note,offer,submission\n1,\"a,o1,s1\n2,b\",o2,s2\n3,c,o3,s3", sheet.Columns{})
-	assert.Equal(t, []string{"2 ERR a quotation mark is not closed, or stands where none can be", "3 o2/s2", "4 o3/s3"}, got)
+	assert.Equal(t, []string{"2 ERR a quotation mark is not closed, or misplaced", "3 o2/s2", "4 o3/s3"}, got)
 	got = outcome(t, "offer,submission,note\no1,s1,\"a note\nof, two lines\"\no2,s2,x", sheet.Columns{})
 	assert.Equal(t, []string{"2 o1/s1", "4 o2/s2"}, got, "a real one")
 }
@@ -191,7 +192,7 @@ func TestColumnsThatDisagree(t *testing.T) {
 	t.Parallel()
 	got := outcome(t, "tracking,offer,submission\nv1.o.other.1700000000,o,s\nv1.o.s.1700000000,,\nv1.broken,o,s", sheet.Columns{})
 	assert.Equal(t, []string{
-		`2 ERR the columns disagree: "tracking" differs from the others`, "3 o/s", `4 ERR "tracking": not an encoded tracking, v1.offer.submission.time`,
+		`2 ERR "tracking" has other IDs than the other columns`, "3 o/s", `4 ERR "tracking": not an encoded tracking, v1.offer.submission.time`,
 	}, got)
 	got = outcome(t, "tracking\nnonsense\n\"\"\nv1."+s+"."+o+".1700000000\nv1.o.s.1700000000", sheet.Columns{})
 	assert.Equal(t, []string{`2 ERR "tracking": not an encoded tracking, v1.offer.submission.time`, "4 ERR the two IDs are swapped: the offer column holds a submission, or the submission column an offer", "5 o/s"}, got)

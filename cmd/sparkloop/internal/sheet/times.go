@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// layouts are those whose day and month cannot be mistaken for each other. What
-// has no zone is in UTC.
+// layouts are the formats without ambiguity between day and month. The default
+// zone is UTC.
 var layouts = []string{
 	time.RFC3339,
 	"2006-01-02T15:04:05",
@@ -17,7 +17,7 @@ var layouts = []string{
 	"2006-01-02 15:04:05 Z07:00",
 	"2006-01-02 15:04:05-07",
 	"2006-01-02 15:04:05 -0700",
-	"2006-01-02 15:04:05 -0700 MST", // Go's
+	"2006-01-02 15:04:05 -0700 MST", // of Go
 	"2006-01-02 15:04:05 UTC",
 	"2006-01-02 15:04:05",
 	"2006-01-02 15:04",
@@ -33,8 +33,9 @@ var layouts = []string{
 	"2 Jan 2006",
 }
 
-// ParseTime reads a cell, "" as the zero time: a date, a date with a time, or Unix
-// seconds or milliseconds. It refuses 03/04/2026, which is March or April.
+// ParseTime reads a cell: a date, a date with a time, or Unix seconds or
+// milliseconds. "" is the zero time. An ambiguous date such as 03/04/2026 is an
+// error.
 func ParseTime(text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -52,10 +53,10 @@ func ParseTime(text string) (time.Time, error) {
 			return t.UTC(), nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("no time that can be read: write 2006-01-02 or 2006-01-02T15:04:05Z")
+	return time.Time{}, fmt.Errorf("unreadable time: write 2006-01-02 or 2006-01-02T15:04:05Z")
 }
 
-// ParseSince reads how far to go back: "45d", "6w", "36h", or a date.
+// ParseSince reads an age or a date: "45d", "6w", "36h", "2006-01-02".
 func ParseSince(text string, now time.Time) (time.Time, error) {
 	for unit, d := range map[string]time.Duration{"h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
 		if number, ok := strings.CutSuffix(text, unit); ok {
@@ -67,5 +68,5 @@ func ParseSince(text string, now time.Time) (time.Time, error) {
 	if t, err := ParseTime(text); err == nil && !t.IsZero() {
 		return t, nil
 	}
-	return time.Time{}, fmt.Errorf("%q is neither a time to go back, such as 45d, 6w or 36h, nor a date such as 2006-01-02", text)
+	return time.Time{}, fmt.Errorf("%q is neither an age such as 45d, 6w or 36h, nor a date such as 2006-01-02", text)
 }
