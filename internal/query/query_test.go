@@ -18,7 +18,7 @@ var landings = []string{
 	"submission=S&offer=O", "utm_source=x&submission=S&a=b&offer=O&c", "&&offer=O&&submission=S&&", "offer=O&submission=S&offer=O", "%6Ffer=y&%6Fffer=%4F&submission=S&offer=O",
 	"Submission=S&Offer=O", "SUBMISSION=S&oFFeR=O", "offer=&submission=&submission=S&offer=O", "offer=O&offer=&submission=S&submission=", "offer=a%2Fb&submission=S&offer=O",
 	"ref=1?submission=S&offer=O", "?submission=S&offer=O", "??submission=S?offer=O", "submission=S&amp;offer=O", "submission=S&AMP;offer=O", "submission=S&amp;amp;offer=O", "a=1&amp;submission=S&amp;offer=O",
-	"submission=S%26offer%3DO", "submission=S%26amp%3Boffer%3DO", "submission%3DS%26offer%3DO", "submission%253DS%2526offer%253DO", "%3Fsubmission%3DS%26offer%3DO", "utm=1&submission%3DS%26offer%3DO",
+	"submission=S%26offer%3DO", "submission=S%26amp%3Boffer%3DO", "submission%3DS%26offer%3DO", "submission%253DS%2526offer%253DO", "%73ubmission=S&offer=O", "offer=%26submission%3DS&offer=O", "%3Fsubmission%3DS%26offer%3DO", "utm=1&submission%3DS%26offer%3DO",
 	"submission=S&offer=%4f&offer=O%20", "offer[]=O&submission[]=S", "%20offer=O&submission%20=S", "\ufeffoffer=O&submission=S", "%EF%BB%BFoffer=O&%E2%80%8Bsubmission=S", "(offer)=O&submission=S",
 	"submission=S&offer=%254F", "x=%zz&%zz=1&offer=O&submission=S", "x;offer=a&y=;&offer=O&submission=S", "q=what?offer=X&submission=S&offer=O",
 }
@@ -58,6 +58,7 @@ func TestProblems(t *testing.T) {
 		"": {}, "utm_source=newsletter": {}, "my_submission=1&special_offer=2": {}, "offers=O&submission_id=S&xoffer=1": {}, "submission=S": {Submission: "S"}, "offer=O": {}, "submit=b&B=b": {},
 		"offer=&submission=S": {Submission: "S", Named: true}, "offer=&submission=": {Named: true}, "offer&submission": {Named: true}, "offer=O&submission=": {Offer: "O", Named: true},
 		"offer=a&submission=S&offer=O": {Submission: "S", Named: true, Problem: "the URL has two different offer ids"}, "OFFER=O&submission=S&SUBMISSION=T": {Offer: "O", Named: true, Problem: "the URL has two different submission ids"},
+		"submission%25253DS%252526offer%25253DO": {}, "offer=O%26offer%3DO%2526offer%253DO%252526submission%25253DS": {Offer: "O"}, // escaped once too often
 		"offer=O&submission=S&SUBMISSION=T": {Offer: "O", Submission: "S", Named: true}, // likewise
 		"offer=O&submission=S&x=1?offer=P":  {Offer: "O", Submission: "S", Named: true}, // the documented form takes precedence
 		"offer=admin%2f..&submission=S":     {Submission: "S", Named: true, Problem: badOffer}, `offer=admin\..&submission=S`: {Submission: "S", Named: true, Problem: badOffer},
@@ -110,7 +111,7 @@ func TestWithout(t *testing.T) {
 	for in, want := range map[string]string{
 		"": "", "a=1": "a=1", "&&": "&&", "a=1&submission=S&b=%20+%zz&offer=O&": "a=1&b=%20+%zz&", "ref=1?submission=S&offer=O": "ref=1", "q=a?b?c=1&offer=O": "q=a?b?c=1",
 		"q=a?offer=1?c=2&submission": "q=a?c=2", "??submission=S&offer=O": "", "utm=1&submission%3DS%26offer%3DO": "utm=1", "a=1&amp;offer=O": "a=1", "submission=S&offer=O&Offer=X&a=?b": "Offer=X&a=?b", "submission=S&offer=O&Offer=X&Submission=Y&a": "a", "offers=1&my_offer=2": "offers=1&my_offer=2",
-		"test_mode=true&offer=O": "test_mode=true", "next=%2Fx%3Foffer%3DO": "next=%2Fx%3Foffer%3DO",
+		"test_mode=true&offer=O": "test_mode=true", "submission%25253DS%252526offer%25253DO": "submission%25253DS%252526offer%25253DO", "next=%2Fx%3Foffer%3DO": "next=%2Fx%3Foffer%3DO",
 	} {
 		assert.Equal(t, want, query.Without(in), in)
 	}
