@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"time"
 
@@ -62,6 +64,49 @@ func ExampleServer_Fail_outage() {
 	// Output:
 	// try again later: true
 	// <nil>
+}
+
+// A landing URL with a made-up submission. SparkLoop's refusal is final.
+func ExampleServer_Client() {
+	api := sparklooptest.New()
+	defer api.Close()
+
+	made := sparkloop.Tracking{Offer: sparklooptest.DefaultOffer, Submission: "made_up"}
+	_, err := api.Client().Conversions.Confirm(context.Background(), made)
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, sparkloop.ErrSubmissionNotFound), sparkloop.Retryable(err))
+	// Output:
+	// sparkloop: confirm offer_1234abcd/made_up: 404 Submission not found
+	// true false
+}
+
+// A test of your own handler, which enqueues after a purchase.
+func ExampleServer_WaitConfirmed() {
+	api := sparklooptest.New() // in a test: sparklooptest.NewServer(t)
+	defer api.Close()
+	client := api.Client()
+	buy := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // your handler
+		tracking, err := sparkloop.DecodeTracking(r.FormValue("tracking"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		go func() { // your outbox
+			if _, err := client.Conversions.Confirm(context.WithoutCancel(r.Context()), tracking); err != nil {
+				fmt.Println(err)
+			}
+		}()
+	})
+	_, tracking := api.Click("", "https://shop.example/welcome")
+
+	answer := httptest.NewRecorder()
+	buy.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/buy?tracking="+tracking.Encode(), nil))
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	fmt.Println(answer.Code, api.WaitConfirmed(ctx, tracking))
+	// Output:
+	// 200 <nil>
 }
 
 // Move the server's clock 46 days ahead, without waiting.

@@ -140,6 +140,20 @@ func Shared(tb testing.TB) *Cluster {
 	return c
 }
 
+// ForExamples returns the same cluster as Shared, for an Example function, which
+// has no testing.TB.
+func ForExamples() (*Cluster, error) { return shared() }
+
+// Installed returns an error that matches ErrNotInstalled if Start would return
+// it.
+func Installed() error {
+	if _, err := serverAccount(); err != nil {
+		return err
+	}
+	_, err := programs(os.Getenv("SPARKLOOP_POSTGRES"))
+	return err
+}
+
 var shared = sync.OnceValues(func() (*Cluster, error) { return Start(context.Background()) })
 
 // give skips or fails a test without a cluster.

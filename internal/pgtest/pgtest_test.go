@@ -175,6 +175,10 @@ func TestShared(t *testing.T) {
 	t.Parallel()
 	c := Shared(t)
 	assert.Same(t, c, Shared(t))
+	again, err := ForExamples()
+	require.NoError(t, err)
+	assert.Same(t, c, again)
+	require.NoError(t, Installed())
 
 	urls := make(chan string)
 	const parallel = 4

@@ -49,13 +49,16 @@ func Example() {
 	}
 	fmt.Println((<-confirmed).Reason)
 
+	stats, err := queue.Stats(ctx) // for metrics, and for the status page
+	fmt.Println(stats.Confirmed, stats.Pending, err)
+
 	// At the end of the program, after the HTTP server's Shutdown.
 	if err := queue.Close(ctx); err != nil {
 		fmt.Println(err)
-		return
 	}
 	// Output:
 	// Conversion tracked successfully
+	// 1 0 <nil>
 }
 
 // The order and its conversion are stored in one transaction: both or neither.
