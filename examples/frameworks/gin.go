@@ -6,8 +6,7 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// Gin is the shop with gin. A handler may call capture.FromContext with the
-// gin.Context or with c.Request.Context().
+// Gin is the shop with gin. In a handler, capture.FromContext(c) works too.
 func Gin(s *Shop) http.Handler {
 	engine := gin.New()
 	engine.GET("/welcome", func(c *gin.Context) { c.String(http.StatusOK, "Welcome!") })

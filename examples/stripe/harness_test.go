@@ -17,19 +17,20 @@ import (
 	"github.com/stripe/stripe-go/v85/webhook"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/capture"
 	"github.com/sparkloop-go/sparkloop/outbox"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
 const testSecret = "test-secret"
 
-// stage is a webhook with an empty database and an empty queue.
+// stage is a shop with an empty queue.
 type stage struct {
 	*testing.T
 	api   *sparklooptest.Server // for clicks
-	rows  *brittle
 	queue *queue
-	hook  *endpoint
+	shop  *shop
+	site  http.Handler
 	log   *bytes.Buffer
 }
 
@@ -40,10 +41,14 @@ type queue struct {
 
 	mu    sync.Mutex
 	times map[string]int // that a conversion was enqueued, by key
-	full  int            // how often it is still to fail
+	full  int            // how often Enqueue is still to fail
+	away  int            // how often Lookup is still to fail
 }
 
-var errFull = errors.New("the disk is full")
+var (
+	errFull = errors.New("the disk is full")
+	errAway = errors.New("the database is away")
+)
 
 func (q *queue) Enqueue(ctx context.Context, t sparkloop.Tracking) error {
 	if err := errors.Join(ctx.Err(), t.Validate()); err != nil {
@@ -63,7 +68,12 @@ func (q *queue) Enqueue(ctx context.Context, t sparkloop.Tracking) error {
 
 // Lookup knows what was enqueued.
 func (q *queue) Lookup(_ context.Context, t sparkloop.Tracking) (outbox.Entry, bool, error) {
-	return outbox.Entry{}, q.has(t), nil
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.away--; q.away >= 0 {
+		return outbox.Entry{}, false, errAway
+	}
+	return outbox.Entry{}, q.times[t.Key()] > 0, nil
 }
 
 func (q *queue) has(t sparkloop.Tracking) bool {
@@ -72,53 +82,15 @@ func (q *queue) has(t sparkloop.Tracking) bool {
 	return q.times[t.Key()] > 0
 }
 
-// brittle is a database that can fail.
-type brittle struct {
-	*memory
-
-	mu   sync.Mutex
-	fail map[string]int // how often a method is still to fail
-}
-
-var errDatabase = errors.New("the database is away")
-
-func (b *brittle) failing(method string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.fail[method]--
-	return b.fail[method] >= 0
-}
-
-func (b *brittle) userTracking(ctx context.Context, who buyer) (sparkloop.Tracking, error) {
-	if b.failing("userTracking") {
-		return sparkloop.Tracking{}, errDatabase
-	}
-	return b.memory.userTracking(ctx, who)
-}
-
-func (b *brittle) claim(ctx context.Context, id string, t sparkloop.Tracking) (order, error) {
-	if b.failing("claim") {
-		return order{}, errDatabase
-	}
-	return b.memory.claim(ctx, id, t)
-}
-
-func (b *brittle) settle(ctx context.Context, id string, t sparkloop.Tracking, refused error) error {
-	if b.failing("settle") {
-		return errDatabase
-	}
-	return b.memory.settle(ctx, id, t, refused)
-}
+func newQueue() *queue { return &queue{times: map[string]int{}} }
 
 func newStage(t *testing.T, on rule) *stage {
 	t.Helper()
-	s := &stage{
-		T: t, api: sparklooptest.NewServer(t), log: &bytes.Buffer{},
-		rows: &brittle{memory: newMemory(), fail: map[string]int{}}, queue: &queue{times: map[string]int{}},
-	}
-	var err error
-	s.hook, err = newEndpoint(testSecret, on, s.queue, s.rows, slog.New(slog.NewTextHandler(s.log, nil)))
+	s := &stage{T: t, api: sparklooptest.NewServer(t), queue: newQueue(), log: &bytes.Buffer{}}
+	s.shop = &shop{queue: s.queue, secret: testSecret, on: on, log: slog.New(slog.NewTextHandler(s.log, nil))}
+	keep, err := capture.New(capture.Options{})
 	require.NoError(t, err)
+	s.site = s.shop.handler(keep)
 	return s
 }
 
@@ -139,7 +111,7 @@ func (s *stage) deliver(event, signature string) int {
 	r := httptest.NewRequest(http.MethodPost, "/webhook", strings.NewReader(event))
 	r.Header.Set("Stripe-Signature", signature)
 	w := httptest.NewRecorder()
-	s.hook.ServeHTTP(w, r)
+	s.site.ServeHTTP(w, r)
 	return w.Code
 }
 
@@ -224,11 +196,4 @@ func invoiceEvent(kind, version, reason string, paid int, metadata sparkloop.Tra
 	}
 	return event(kind, version, fmt.Sprintf(`{"id":"in_1","object":"invoice","amount_due":%[1]d,"amount_paid":%[1]d,"billing_reason":%[2]q,
 		"customer":"cus_1","customer_email":"buyer@example.com","metadata":{},%[3]s,"status":"paid","total":%[1]d}`, paid, reason, details))
-}
-
-// signUp stores a user with a tracking.
-func (m *memory) signUp(email string, t sparkloop.Tracking) (id string) {
-	id, _ = m.user(email)
-	m.keep(id, t)
-	return id
 }

@@ -32,7 +32,6 @@ func TestOnCheckoutInvoicesConfirmNothing(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, onCheckout, func(s *stage, version string) {
 		tracking := s.click()
-		s.rows.signUp("buyer@example.com", tracking)
 		for _, kind := range []string{"invoice.paid", "invoice.payment_succeeded"} {
 			for _, reason := range []string{created, cycle, "subscription_update", "manual"} {
 				s.done(invoiceEvent(kind, version, reason, 900, tracking))
@@ -89,33 +88,16 @@ func TestOnPaymentASubscriptionWithoutATrial(t *testing.T) {
 	})
 }
 
-// A subscriber of years clicks today: the row has the click, and the renewal of
-// tomorrow is no purchase.
-func TestOnPaymentTheRowIsNotAsked(t *testing.T) {
-	t.Parallel()
-	eachVersion(t, onPayment, func(s *stage, version string) {
-		row := s.click()
-		s.rows.signUp("buyer@example.com", row)
-		s.done(invoiceEvent("invoice.paid", version, cycle, 900, sparkloop.Tracking{}))
-		s.enqueued()
-	})
-}
-
-func TestOnPaymentWhenTheRowIsLost(t *testing.T) {
+// A renewal after the 45 days has the click of the first invoice, which the queue
+// may have forgotten.
+func TestOnPaymentALateRenewal(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, onPayment, func(s *stage, version string) {
 		tracking := s.click()
-		s.done(invoiceEvent("invoice.paid", version, created, 900, tracking))
-		s.rows.memory = newMemory()
-		s.done(invoiceEvent("invoice.paid", version, cycle, 900, tracking))
-		assert.Equal(s, 1, s.queue.times[tracking.Key()], "the queue knows it")
-		kept, _ := s.rows.order("sub_1")
-		assert.NoError(s, kept.refused)
-
-		s.rows.memory = newMemory()
-		tracking.CapturedAt = time.Now().Add(-46 * 24 * time.Hour).UTC() // and by now it is too late to ask
-		s.done(invoiceEvent("invoice.paid", version, cycle, 900, tracking))
-		assert.Equal(s, 1, s.queue.times[tracking.Key()])
+		tracking.CapturedAt = time.Now().Add(-46 * 24 * time.Hour).UTC()
+		s.done(invoiceEvent("invoice.paid", version, cycle, 900, tracking), invoiceEvent("invoice.paid", version, cycle, 900, sparkloop.Tracking{}))
+		s.enqueued()
+		assert.Empty(s, s.log.String())
 	})
 }
 
