@@ -118,19 +118,28 @@ func open(ctx context.Context, dir string, client *sparkloop.Client, password st
 	return p, nil
 }
 
-// closeMax limits the time to close the queue. Handlers have 10 s before. Killing
-// the process earlier loses no data.
-const closeMax = 15 * time.Second
+// closeMax limits the shutdown. Set your supervisor's grace period to at least
+// this long. Killing the process earlier loses no data.
+const closeMax = 25 * time.Second
 
-// serve serves until ctx ends, then closes everything: first the handlers, which
-// enqueue; then the queue, whose Source reads the database; the database last.
+// serve serves until ctx ends, then closes everything.
 func (p *program) serve(ctx context.Context, l net.Listener) error {
-	err := story.Serve(ctx, l, p.handler)
+	server := &http.Server{Handler: p.handler, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeMax)
 	defer cancel()
-	return errors.Join(err, p.close(end))
+	// First the handlers, which enqueue. Then the queue, whose Source reads the
+	// database. The database last.
+	return errors.Join(err, server.Shutdown(end), p.queue.Close(end), p.db.Close())
 }
 
+// close is for a program that does not serve.
 func (p *program) close(ctx context.Context) error {
 	return errors.Join(p.queue.Close(ctx), p.db.Close())
 }
