@@ -205,7 +205,7 @@ func TestKilledWithoutWarning(t *testing.T) {
 		if !known[row[4]] {
 			assert.Equal(t, "confirmed now", row[1], "%s was missing", row[4])
 		} else if row[1] == "confirmed now" {
-			assert.Contains(t, row[2], "or before", "%s was known, and its answer was lost with the process", row[4])
+			assert.Contains(t, row[2], "possibly before", "%s was known, and its answer was lost with the process", row[4])
 		}
 	}
 }
