@@ -20,7 +20,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// api is SparkLoop at the end of a bad line, on a loopback socket.
+// api is a fake SparkLoop behind a faulty network, on a loopback socket.
 type api struct {
 	*sparklooptest.Server
 	url string
@@ -31,24 +31,24 @@ type api struct {
 	random  *rand.Rand
 	counts  counts
 	yes     map[string]int // by path: how often the conversion was confirmed
-	arrived []time.Time    // when requests came that SparkLoop took
+	arrived []time.Time    // of the requests that SparkLoop accepted
 }
 
-// line is how bad the line is: the shares of requests that meet a fault, and
-// how long the rest take.
+// line is the state of the network: the shares of requests that meet a fault, and
+// the latency of the rest.
 type line struct {
 	lost, failed, reset float64
 	latency             time.Duration // on average
 	down                *outage
 }
 
-// outage is what every request meets: a status, or a reset if that is 0.
+// outage is the answer to every request: a status, or a reset if it is 0.
 type outage struct{ status int }
 
-// counts are what the API has seen.
+// counts are the API's figures.
 type counts struct {
 	requests int
-	lost     int // answers, after the request was carried out
+	lost     int // answers to requests that were carried out
 	failed   int // 5xx
 	reset    int
 	limited  int // 429
@@ -71,7 +71,7 @@ func newAPI(t *testing.T, options ...sparklooptest.Option) *api {
 	}
 	server := &http.Server{
 		Handler:           a,
-		ErrorLog:          log.New(io.Discard, "", 0), // connections break on purpose
+		ErrorLog:          log.New(io.Discard, "", 0), // connections are broken on purpose
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	go server.Serve(listener) //nolint:errcheck // it ends with Close
@@ -86,7 +86,7 @@ func (a *api) set(l line) {
 	a.line = l
 }
 
-// breaks has the API answer 500 to these conversions, whatever they are asked.
+// breaks makes the API answer 500 for these conversions.
 func (a *api) breaks(ts []sparkloop.Tracking) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -102,14 +102,14 @@ func (a *api) seen() counts {
 	return a.counts
 }
 
-// fate is what becomes of one request.
+// fate is the handling of one request.
 type fate struct {
-	status      int // in place of the API's answer
+	status      int // replaces the API's answer
 	reset, lost bool
 	latency     time.Duration
 }
 
-// draw chooses and counts a request's fate.
+// draw chooses a request's fate at random, and counts it.
 func (a *api) draw(path string) fate {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -155,7 +155,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	request.RequestURI = ""
 	answer, err := a.Transport().RoundTrip(request)
 	if err != nil {
-		return // the client is gone
+		return // the client has disconnected
 	}
 	defer answer.Body.Close()
 	body, _ := io.ReadAll(answer.Body) // in memory
@@ -170,7 +170,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Write(body) //nolint:errcheck // the client may be gone
 }
 
-// note counts an answer of the API itself.
+// note counts an answer of the API.
 func (a *api) note(path string, status int, body []byte, lost bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -191,7 +191,7 @@ func (a *api) note(path string, status int, body []byte, lost bool) {
 	a.arrived = append(a.arrived, time.Now())
 }
 
-// twice is how many conversions were confirmed more than once.
+// twice returns how many conversions were confirmed more than once.
 func (a *api) twice() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -204,8 +204,8 @@ func (a *api) twice() int {
 	return n
 }
 
-// within is how many requests came in the time d from the first one on that came
-// after since. It is 0 until that is over.
+// within returns the number of requests in an interval of length d. The interval
+// begins with the first request after since. within returns 0 until its end.
 func (a *api) within(since time.Time, d time.Duration) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -225,7 +225,7 @@ func (a *api) within(since time.Time, d time.Duration) int {
 	return n
 }
 
-// travel takes time, and is false if the client is gone after it.
+// travel takes the latency, and returns false if the client disconnects meanwhile.
 func travel(r *http.Request, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -237,7 +237,7 @@ func travel(r *http.Request, d time.Duration) bool {
 	}
 }
 
-// hangUp breaks the connection, with a reset if it is to be rude.
+// hangUp closes the connection, with a reset if rude is true.
 func hangUp(w http.ResponseWriter, rude bool) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// besideBroken has one healthy conversion a minute come in beside many that always
-// get a 500, and measures how long the healthy ones take.
+// besideBroken enqueues one healthy conversion a minute beside many that always get
+// a 500. It measures how long the healthy ones take.
 func besideBroken(w *world) {
 	w.begin(w.engine.Fresh(w.t), limit{}, true)
 	w.click(w.form.broken)
@@ -31,7 +31,7 @@ func besideBroken(w *world) {
 			}
 		}
 		if at < 0 {
-			at = time.Hour // it waits still
+			at = time.Hour // still pending
 		}
 		took = append(took, at)
 	}

@@ -1,9 +1,9 @@
-// Package chaos kills processes, breaks databases and has SparkLoop fail, and
-// counts what becomes of the conversions. Both engines run all of its stories,
+// Package chaos kills processes, breaks databases and makes SparkLoop fail. It
+// counts the lost and repeated conversions. Both engines run all of its stories,
 // with real processes: the engine's test binary, started again (see Process).
 //
-// There is a short form, a part of the engines' tests, and a full one, minutes
-// long, with SPARKLOOP_CHAOS=full in the environment.
+// The short form is a part of the engines' tests. The full form takes minutes: set
+// SPARKLOOP_CHAOS=full in the environment.
 package chaos
 
 import (
@@ -16,55 +16,55 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// Engine is what the stories need of an engine.
+// Engine is the interface of an engine to the stories.
 type Engine struct {
 	Name string
 
-	// Processes deliver at a time where they are killed.
+	// Processes is how many processes deliver at a time in stories with kills.
 	Processes int
 
-	// Open opens the queue in a database, by the name that Fresh returned, with
-	// connections of its own, which the queue's Close closes.
+	// Open opens the queue in a database with its own connections. database is the
+	// name from Fresh. The queue's Close closes the connections.
 	Open func(ctx context.Context, database string, c *sparkloop.Client, o outbox.Options) (outbox.Queue, error)
 
-	// Fresh makes a database that lives as long as the test.
+	// Fresh creates a database for one test.
 	Fresh func(t *testing.T) (database string)
 
 	Trouble Trouble
 
-	// OwnClock says that the database has a clock of its own, which processes on
-	// several hosts share.
+	// OwnClock is true if the database has its own clock, which processes on several
+	// hosts share.
 	OwnClock bool
 }
 
-// Trouble is what may befall an engine's database while its processes live.
+// Trouble is a fault of an engine's database while processes use it.
 type Trouble struct {
 	Name string
 
-	// Fresh makes a database of its own, and the function that strikes it and
+	// Fresh creates a separate database and a function that strikes it. The function
 	// returns when the trouble is over.
 	Fresh func(t *testing.T) (database string, strike func(ctx context.Context) error)
 
-	// Refuses says that Enqueue may fail at once meanwhile, and is repeated.
+	// Refuses is true if Enqueue may fail during the trouble. The story repeats it.
 	Refuses bool
 }
 
-// form is how large the stories are.
+// form is the size of the stories.
 type form struct {
 	conversions int
 	kills       int
 	every       time.Duration // between two kills, on average
 	strikes     int
-	step        time.Duration // by which a moved clock is moved at a time
+	step        time.Duration // of a moved clock
 	limit       limit
 	broken      int           // conversions that always get a 500
 	many        int           // processes under one limit
-	healthy     int           // that come in beside them, one a minute
+	healthy     int           // conversions beside the broken ones, one a minute
 	outage      time.Duration // of the API, for hosts whose clocks are wrong
-	patience    time.Duration // for what must happen
+	patience    time.Duration // longest wait for an expected event
 
-	// hasty moves the queue's clock when all kills are done, in place of
-	// waiting for a dead process's claims to end.
+	// hasty moves the queue's clock after the kills, instead of waiting for the end
+	// of a dead process's claims.
 	hasty bool
 }
 
@@ -73,7 +73,7 @@ type limit struct {
 	requests int
 	window   time.Duration
 	run      time.Duration // before the processes are killed, and again after it
-	share    float64       // of the limit, to be used at least; 0: nearly what its rule gives
+	share    float64       // least used share of the limit; 0: nearly all slots
 }
 
 func formOf(name string) form {
@@ -107,11 +107,11 @@ func formOf(name string) form {
 	}
 }
 
-// atATime is how many stories are told at the same time, at most.
+// atATime bounds the stories that run at the same time.
 const atATime = 3
 
-// Run tells all stories, each in a database of its own, and prints a table of
-// their figures.
+// Run runs all stories, each in its own database, and prints a table of their
+// figures.
 func Run(t *testing.T, e Engine) {
 	t.Helper()
 	f := formOf(os.Getenv("SPARKLOOP_CHAOS"))

@@ -19,10 +19,10 @@ import (
 // environment is the variable that holds a process's config.
 const environment = "SPARKLOOP_CHAOS_PROCESS"
 
-// workers is how many conversions a process delivers at a time.
+// workers is the number of conversions that a process delivers at a time.
 const workers = 4
 
-// config is what a process is told when it starts.
+// config is the configuration of a process.
 type config struct {
 	Database string        `json:"database"`
 	BaseURL  string        `json:"base_url"`
@@ -36,8 +36,8 @@ type config struct {
 	Clock   time.Duration `json:"-"` // by which the clock of its host is wrong
 }
 
-// What a process writes to its standard output, and reads from its standard
-// input, whose end tells it to close its queue and end.
+// Lines on a process's standard output and standard input. At the end of its
+// standard input, the process closes its queue and exits.
 const (
 	sayReady  = "ready"  // and the time on its host's clock
 	sayStored = "stored" // and the conversion's key: Enqueue has returned nil
@@ -46,8 +46,8 @@ const (
 	tellEnqueue = "enqueue" // and the encoded tracking
 )
 
-// Process is for TestMain: it returns false in a test run. Where a story has
-// started the test binary as a process, it is that one until that ends.
+// Process is for TestMain. It returns false in a test run. If a story has started
+// the test binary, Process runs until the end of the process, and returns true.
 func Process(e Engine) bool {
 	text := os.Getenv(environment)
 	if text == "" {
@@ -65,7 +65,7 @@ func Process(e Engine) bool {
 	return true
 }
 
-// options are a process's, with a clock that is ahead by what the pointer says.
+// options returns a process's options. Its clock is ahead by the pointer's value.
 func options(moved bool, ahead *atomic.Int64) outbox.Options {
 	o := outbox.Options{Workers: workers, RetryMin: 100 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	if moved {
@@ -113,7 +113,7 @@ func (c config) run(ctx context.Context, e Engine) error {
 	return q.Close(ctx)
 }
 
-// obey does what one line of the standard input says.
+// obey executes one line of the standard input.
 func (c config) obey(line string, ahead *atomic.Int64, given chan<- sparkloop.Tracking) error {
 	switch what, with, _ := strings.Cut(line, " "); what {
 	case tellAhead:

@@ -13,12 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hosts are by how much the clocks of the hosts in wrongClocks are wrong.
+// hosts are the errors of the hosts' clocks in wrongClocks.
 var hosts = []time.Duration{0, 10 * time.Minute, -2 * time.Hour, 46 * day}
 
-// wrongClocks has the API fail for a minute while processes deliver from hosts
-// whose clocks are wrong, and compares that with hosts whose clocks are right.
-// Where the hosts share no database, they share no queue either.
+// wrongClocks makes the API fail for a minute while processes deliver from hosts
+// with wrong clocks. It compares the result with right clocks. Hosts that share no
+// database have separate queues.
 func wrongClocks(w *world) {
 	switch {
 	case !w.engine.OwnClock:
@@ -34,7 +34,7 @@ func wrongClocks(w *world) {
 	assert.LessOrEqual(w.t, w.api.seen().failed, w.beside.api.seen().failed+workers*len(hosts), "requests in the outage")
 }
 
-// failsFor has the API answer 500 to everything for that long.
+// failsFor makes the API answer 500 to all requests for a time.
 func (w *world) failsFor(d time.Duration, program string, clocks []time.Duration) {
 	w.t.Helper()
 	w.begin(w.engine.Fresh(w.t), limit{}, false)
@@ -54,10 +54,10 @@ func (w *world) failsFor(d time.Duration, program string, clocks []time.Duration
 	w.settled()
 }
 
-// clockVariable says by how much the clock of a process is wrong.
+// clockVariable is the variable with the error of a process's clock.
 const clockVariable = "SPARKLOOP_CHAOS_CLOCK"
 
-// offset is a file of package time, whose Now then adds what it reads.
+// offset is a file for package time. It makes Now add the variable's value.
 const offset = `package time
 
 import "syscall"

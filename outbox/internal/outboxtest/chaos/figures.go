@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// figures are what came of a story.
+// figures are the results of a story.
 type figures struct {
 	story, engine string
 	processes     int
@@ -42,7 +42,7 @@ func percent(share float64) string {
 	return fmt.Sprintf("%.1f %%", 100*share)
 }
 
-// String is the row with the names of its columns.
+// String returns the row with the names of its columns.
 func (f figures) String() string {
 	names, values := strings.Split(columns, "\t"), strings.Split(f.row(), "\t")
 	var parts []string
@@ -52,7 +52,7 @@ func (f figures) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// table is the figures of all stories. It is safe for concurrent use.
+// table holds the figures of all stories. It is safe for concurrent use.
 type table struct {
 	mu   sync.Mutex
 	rows []string

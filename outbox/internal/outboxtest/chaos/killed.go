@@ -11,8 +11,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// workersKilled kills the processes that deliver, in turn, while the shop
-// enqueues and the line is bad.
+// workersKilled kills the delivering processes in turn, while the shop enqueues
+// and the network is faulty.
 func workersKilled(w *world) {
 	w.begin(w.engine.Fresh(w.t), limit{}, w.form.hasty)
 	w.api.set(line{lost: 0.02, failed: 0.05, reset: 0.02, latency: 15 * time.Millisecond})
@@ -28,8 +28,8 @@ func workersKilled(w *world) {
 	w.settled()
 }
 
-// openersKilled kills processes at whatever moment of their start, on a database
-// in which there is nothing yet.
+// openersKilled kills processes at random moments of their start, on an empty
+// database.
 func openersKilled(w *world) {
 	w.prepare(w.engine.Fresh(w.t), limit{}, w.form.hasty)
 	start(w.t, w.settings, nil).kill()
@@ -51,7 +51,7 @@ func openersKilled(w *world) {
 	w.settled()
 }
 
-// afterKills ends the claims of the dead, in the short form.
+// afterKills ends the claims of dead processes, in the short form.
 func (w *world) afterKills() {
 	if w.form.hasty {
 		w.pass(2 * time.Minute)
@@ -59,7 +59,7 @@ func (w *world) afterKills() {
 }
 
 // enqueuersKilled kills the processes that enqueue and deliver, while each has
-// some conversions in its hands that it has not acknowledged.
+// calls of Enqueue in progress.
 func enqueuersKilled(w *world) {
 	w.begin(w.engine.Fresh(w.t), limit{}, w.form.hasty)
 	w.click(w.form.conversions)
@@ -85,11 +85,11 @@ func enqueuersKilled(w *world) {
 	w.settled()
 }
 
-// atOnce is how many conversions a process is to enqueue at a time.
+// atOnce is how many conversions a process enqueues at a time.
 const atOnce = 16
 
-// buyers hand conversions to processes, each again until it was acknowledged,
-// as a webhook does.
+// buyers send conversions to processes. Like a webhook, they repeat each one until
+// it is acknowledged.
 type buyers struct {
 	mu      sync.Mutex
 	waiting []sparkloop.Tracking
@@ -97,7 +97,7 @@ type buyers struct {
 	stored  []sparkloop.Tracking // acknowledged
 }
 
-// send starts a process and sends buyers to it.
+// send starts a process, and buyers that use it.
 func (b *buyers) send(w *world) *process {
 	p := start(w.t, w.settings, b.acknowledged)
 	b.mu.Lock()
@@ -109,7 +109,7 @@ func (b *buyers) send(w *world) *process {
 	return p
 }
 
-// next hands one conversion to a process.
+// next sends one conversion to a process.
 func (b *buyers) next(p *process) {
 	if len(b.waiting) == 0 {
 		return
@@ -128,7 +128,7 @@ func (b *buyers) acknowledged(p *process, key string) {
 	b.next(p)
 }
 
-// comeBack has those come again who have heard nothing from a dead process.
+// comeBack queues the conversions again that a dead process has not acknowledged.
 func (b *buyers) comeBack(dead *process) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -138,7 +138,7 @@ func (b *buyers) comeBack(dead *process) {
 	delete(b.handed, dead)
 }
 
-// until waits until that many conversions are acknowledged.
+// until waits until n conversions are acknowledged.
 func (b *buyers) until(w *world, n int) {
 	w.t.Helper()
 	require.Eventually(w.t, func() bool {
@@ -148,8 +148,8 @@ func (b *buyers) until(w *world, n int) {
 	}, w.form.patience, time.Millisecond, "%d are not acknowledged", n)
 }
 
-// check looks up what was acknowledged, but for the first ones, which it has
-// checked before, and returns how many that are now.
+// check looks up the acknowledged conversions, except the first ones, which it has
+// checked before. It returns the number of checked ones.
 func (b *buyers) check(w *world, before int) (checked int) {
 	w.t.Helper()
 	b.mu.Lock()

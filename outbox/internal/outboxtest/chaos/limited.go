@@ -7,14 +7,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// limited has processes deliver as fast as the limit allows, and kills all of
-// them in the middle.
+// limited delivers with several processes as fast as the limit allows, and kills
+// all of them halfway.
 func limited(w *world, processes int) {
 	l := w.form.limit
 	w.begin(w.engine.Fresh(w.t), l, w.form.hasty)
 	// Slots lie a window and its tolerance apart for each request of the limit.
 	every := (l.window + min(time.Second, l.window/4)) / time.Duration(l.requests)
-	// There is more to do than slots, those of the dead included, which are lost.
+	// There are more conversions than slots, lost slots of dead processes included.
 	w.click(2*int(l.run/every) + processes*workers)
 	require.Zero(w.t, w.enqueue(0)().refused, "refused by Enqueue")
 	w.start(processes)
@@ -33,7 +33,7 @@ func limited(w *world, processes int) {
 	w.settled()
 }
 
-// share is how much of the limit is used in a run, beginning with the first
+// share returns the used share of the limit in a run, beginning with the first
 // request after a time.
 func (w *world) share(since time.Time, every time.Duration) float64 {
 	w.t.Helper()

@@ -18,21 +18,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// process is one that was started, seen from outside.
+// process is a started process.
 type process struct {
 	t       *testing.T
 	cmd     *exec.Cmd
 	in      io.WriteCloser
-	log     bytes.Buffer  // its standard error; to be read when it has ended
+	log     bytes.Buffer  // standard error; read it after the end
 	wrong   time.Duration // by which its host's clock is ahead; to be read when it is ready
 	ready   chan struct{}
 	ended   chan struct{}
-	expects atomic.Bool // that it is killed
+	expects atomic.Bool // the process will be killed
 }
 
-// start starts a process and returns when its queue is open. Each line that
-// says that a conversion is stored goes to stored, if that is not nil. The
-// process ends with the test, or when this process is gone.
+// start starts a process and returns when its queue is open. stored, if not nil,
+// is called for each stored conversion. The process ends with the test, or when
+// this process ends.
 func start(t *testing.T, c config, stored func(p *process, key string)) *process {
 	t.Helper()
 	p := launch(t, c, stored)
@@ -72,14 +72,14 @@ func launch(t *testing.T, c config, stored func(p *process, key string)) *proces
 	return p
 }
 
-// listen reads what the process says, to the last line before its end.
+// listen reads the process's output to its end.
 func (p *process) listen(out io.Reader, stored func(p *process, key string)) {
 	defer close(p.ended)
 	lines := bufio.NewReader(out)
 	for {
 		line, err := lines.ReadString('\n')
 		if err != nil {
-			break // what was not written whole was not said
+			break // an incomplete line does not count
 		}
 		what, with, _ := strings.Cut(strings.TrimSpace(line), " ")
 		switch {
@@ -108,17 +108,17 @@ func (p *process) await() {
 	}
 }
 
-// tell sends the process a line. One that is just dying does not hear it.
+// tell sends a line to the process. A dying process may not read it.
 func (p *process) tell(what, with string) { fmt.Fprintf(p.in, "%s %s\n", what, with) }
 
-// kill ends the process at once, as kill -9 does, and returns when it is gone.
+// kill ends the process as kill -9 does, and returns after its end.
 func (p *process) kill() {
 	p.expects.Store(true)
 	p.cmd.Process.Kill() //nolint:errcheck // it may have ended
 	<-p.ended
 }
 
-// close has the process end in good order.
+// close ends the process in good order.
 func (p *process) close() {
 	p.in.Close()
 	<-p.ended

@@ -20,8 +20,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// Simulation is a queue with default options, whose clock goes Fast times as fast as
-// time, and an API that answers at once.
+// Simulation is a queue with default options and an API that answers at once. The
+// queue's clock runs Fast times as fast as real time.
 type Simulation struct {
 	Fast int
 	Open func(t *testing.T, c *sparkloop.Client, o outbox.Options) outbox.Queue
@@ -32,7 +32,8 @@ type Simulation struct {
 	confirmed map[string]time.Time // by submission
 }
 
-// answers is an API that confirms everything but what says "broken".
+// answers is an API that confirms all conversions except those with "broken" in
+// their IDs.
 type answers struct{}
 
 func (answers) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -46,7 +47,7 @@ func (answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// now is the time on the queue's clock.
+// now returns the time on the queue's clock.
 func (s *Simulation) now() time.Time { return s.began.Add(time.Duration(s.Fast) * time.Since(s.began)) }
 
 // sleep returns after d on the queue's clock.
@@ -77,15 +78,15 @@ func (s *Simulation) at(submission string) (time.Time, bool) {
 	return at, ok
 }
 
-// Offers names the offers of broken conversions: that of the healthy ones,
-// one other, or one each.
+// Offers are functions for the offers of broken conversions: the healthy ones'
+// offer, one other offer, or one offer each.
 var Offers = map[string]func(n int) string{
 	"of the same offer":    func(int) string { return "offer_x" },
 	"of one other offer":   func(int) string { return "offer_y" },
 	"each of an own offer": func(n int) string { return fmt.Sprint("offer_", n) },
 }
 
-// BesideBroken has one healthy conversion a minute come in beside conversions that
+// BesideBroken enqueues one healthy conversion a minute beside conversions that
 // always get a 500. The median of the healthy ones takes less than a minute.
 func (s *Simulation) BesideBroken(t *testing.T, broken, healthy int, offer func(n int) string) {
 	t.Helper()
@@ -115,15 +116,15 @@ func (s *Simulation) BesideBroken(t *testing.T, broken, healthy int, offer func(
 	require.NoError(t, s.queue.Close(t.Context()))
 }
 
-// Backlog has a first sweep bring in conversions that expire nearly as fast as 120 a
-// minute confirms them. Six new ones a minute come in beside them. None waits for
-// long, and nothing expires.
+// Backlog has a first sweep whose conversions expire nearly as fast as 120 a minute
+// confirm them. Each minute brings six new conversions. None waits for long, and
+// none expires.
 func (s *Simulation) Backlog(t *testing.T, all int) {
 	t.Helper()
-	const each = 600 * time.Millisecond // a slot is every 508 ms
+	const each = 600 * time.Millisecond // slots are 508 ms apart
 	s.began = time.Now()
 	start := s.began
-	sweep := time.Duration(s.Fast) * time.Minute // the time that storing them may take
+	sweep := time.Duration(s.Fast) * time.Minute // for storing the conversions
 	expires := func(n int) time.Time { return start.Add(sweep + time.Duration(n+1)*each).Truncate(time.Second) }
 	backlog := make([]sparkloop.Tracking, all)
 	for i, n := range rand.Perm(all) {

@@ -32,10 +32,10 @@ func troubled(w *world) {
 
 const day = 24 * time.Hour
 
-// pause is the real time that passes with each step of a moved clock.
+// pause is the real time of each step of a moved clock.
 const pause = 100 * time.Millisecond
 
-// apiDown has the API fail for three days, each in another way.
+// apiDown makes the API fail for three days, each day in another way.
 func apiDown(w *world) {
 	w.begin(w.engine.Fresh(w.t), limit{}, true)
 	w.click(w.form.conversions)
@@ -71,12 +71,12 @@ func keyWrong(w *world) {
 	w.recovers()
 }
 
-// real is how long passInSteps takes, on average.
+// real returns how long passInSteps takes on average.
 func (w *world) real(d time.Duration) time.Duration {
 	return time.Duration(int(d/w.form.step)) * pause
 }
 
-// passInSteps lets time pass in the form's steps, with a moment after each.
+// passInSteps lets time pass in the form's steps, with a short wait after each.
 func (w *world) passInSteps(d time.Duration) {
 	w.t.Helper()
 	for passed := time.Duration(0); passed < d; passed += w.form.step {
@@ -85,8 +85,8 @@ func (w *world) passInSteps(d time.Duration) {
 	}
 }
 
-// recovers lets time pass until what waits for its next try has had it: an
-// hour, and somewhat more.
+// recovers lets somewhat more than an hour pass, so that all waiting retries are
+// done.
 func (w *world) recovers() {
 	w.t.Helper()
 	for range 8 {

@@ -17,15 +17,15 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// world is where a story takes place: one database, one SparkLoop, one clock,
-// the shop in this process, which enqueues only, and processes that deliver.
+// world is the setting of a story: one database, one SparkLoop, one clock, the shop
+// in this process, which only enqueues, and processes that deliver.
 type world struct {
 	t      *testing.T
 	engine Engine
 	form   form
 
 	api       *api
-	settings  config // of the processes that are started from now on
+	settings  config // for new processes
 	shop      outbox.Queue
 	processes []*process
 	ahead     atomic.Int64 // of the real clock
@@ -33,11 +33,11 @@ type world struct {
 	beside *world // to compare with, or nil
 
 	began time.Time
-	// interrupted is how many deliveries may have been: those of a process that
-	// was killed, of all when the database was struck, and when the clock was
-	// moved, which ends the claims of the living too.
+	// interrupted bounds the interrupted deliveries: those of a killed process, and
+	// all of them when the database was struck or the clock was moved. A moved clock
+	// also ends claims of running processes.
 	interrupted int
-	trackings   []sparkloop.Tracking // that must be confirmed in the end
+	trackings   []sparkloop.Tracking // all must be confirmed in the end
 	figures     figures
 }
 
@@ -46,16 +46,15 @@ func newWorld(t *testing.T, e Engine, f form) *world {
 	return &world{t: t, engine: e, form: f, figures: figures{engine: e.Name}}
 }
 
-// begin is prepare and open.
+// begin calls prepare and open.
 func (w *world) begin(database string, l limit, moved bool) {
 	w.t.Helper()
 	w.prepare(database, l, moved)
 	w.open()
 }
 
-// prepare starts the API. Requests are limited, there and by the processes,
-// unless there are 0 in the limit. Where the clock is moved, it is not the
-// database's own.
+// prepare starts the API. A limit with 0 requests means no limit, for the API and
+// the processes. A moved clock is not the database's own.
 func (w *world) prepare(database string, l limit, moved bool) {
 	w.t.Helper()
 	w.api = newAPI(w.t, sparklooptest.WithRateLimit(l.requests, l.window))
@@ -82,7 +81,7 @@ func (w *world) open() {
 	})
 }
 
-// click is that many readers' clicks.
+// click adds the clicks of n readers.
 func (w *world) click(n int) {
 	for range n {
 		_, t := w.api.Click("", "https://shop.example/")
@@ -90,7 +89,7 @@ func (w *world) click(n int) {
 	}
 }
 
-// start starts that many processes.
+// start starts n processes.
 func (w *world) start(n int) {
 	w.t.Helper()
 	for range n {
@@ -102,7 +101,7 @@ func (w *world) start(n int) {
 	w.figures.processes = n
 }
 
-// kill kills one of the processes and starts another one in its place.
+// kill kills a process and starts another in its place.
 func (w *world) kill(i int) {
 	w.t.Helper()
 	w.processes[i].kill()
@@ -122,7 +121,7 @@ func (w *world) pass(d time.Duration) {
 	}
 }
 
-// wait waits for about that long, from half of it to one and a half.
+// wait waits for a random time between d/2 and 3d/2.
 func (w *world) wait(d time.Duration) {
 	w.t.Helper()
 	select {
@@ -132,9 +131,8 @@ func (w *world) wait(d time.Duration) {
 	}
 }
 
-// enqueue has the shop enqueue what was clicked, spread over a time, and repeat
-// what is refused. Whoever calls the function that it returns waits until that
-// is done.
+// enqueue enqueues the clicks in the shop, spread over a time, and repeats failed
+// calls. The returned function waits for the end.
 func (w *world) enqueue(over time.Duration) (wait func() calls) {
 	done := make(chan calls, 1)
 	go func() {
@@ -159,13 +157,13 @@ func (w *world) enqueue(over time.Duration) (wait func() calls) {
 	}
 }
 
-// calls says how the shop's calls of Enqueue went.
+// calls are the figures of the shop's calls of Enqueue.
 type calls struct {
 	refused int
 	slowest time.Duration
 }
 
-// add notes how a call goes, and is true if it succeeds.
+// add makes a call, notes its result, and returns true if it succeeds.
 func (e *calls) add(call func() error) bool {
 	began := time.Now()
 	err := call()
@@ -176,7 +174,7 @@ func (e *calls) add(call func() error) bool {
 	return err == nil
 }
 
-// stats are the queue's own.
+// stats returns the queue's figures.
 func (w *world) stats() outbox.Stats {
 	w.t.Helper()
 	s, err := w.shop.Stats(w.t.Context())
@@ -195,8 +193,7 @@ func (w *world) settled() {
 	w.figures.took = time.Since(w.began)
 }
 
-// count compares what was clicked with what the API and the queue say, and
-// fills in the figures.
+// count compares the clicks with the API and the queue, and sets the figures.
 func (w *world) count() {
 	w.t.Helper()
 	f := &w.figures
@@ -212,7 +209,7 @@ func (w *world) count() {
 	assert.Equal(w.t, f.enqueued, f.confirmed)
 	assert.Zero(w.t, f.twice, "confirmed twice")
 	assert.Zero(w.t, f.seen.limited, "429s")
-	assert.LessOrEqual(w.t, f.seen.repeated, f.seen.lost+w.interrupted, "asked again without a reason")
+	assert.LessOrEqual(w.t, f.seen.repeated, f.seen.lost+w.interrupted, "sent again without a reason")
 
 	s := w.stats()
 	assert.Equal(w.t, f.enqueued, s.Confirmed)
