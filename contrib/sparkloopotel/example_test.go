@@ -22,7 +22,7 @@ import (
 
 // A purchase, and the delivery of its conversion in the background.
 func Example() {
-	api, err := sparklooptest.Start() // stands for SparkLoop
+	api, err := sparklooptest.Start() // replaces SparkLoop
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -36,8 +36,8 @@ func Example() {
 	defer os.RemoveAll(dir)
 	ctx := context.Background()
 
-	// Your program has its providers already: leave the option out, and the
-	// global ones are used.
+	// Your program already has its providers: omit the options to use the
+	// global ones.
 	spans := tracetest.NewInMemoryExporter()
 	traces := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans))
 

@@ -18,7 +18,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/contrib/sparkloopotel"
 )
 
-// telemetry keeps what is exported.
+// telemetry collects what is exported.
 type telemetry struct {
 	t      *testing.T
 	spans  *tracetest.InMemoryExporter
@@ -50,7 +50,7 @@ func (o *telemetry) client(next http.RoundTripper, opts ...sparkloop.Option) (*s
 
 const apiKey = "the-key-that-nobody-may-see"
 
-// show is a span in one line: kind, name, attributes, status.
+// show returns a span in one line: kind, name, attributes, status.
 func show(s tracetest.SpanStub) string {
 	line := s.SpanKind.String() + " " + s.Name
 	for _, a := range sorted(s.Attributes) {
@@ -66,7 +66,7 @@ func sorted(attrs []attribute.KeyValue) []attribute.KeyValue {
 	return slices.SortedFunc(slices.Values(attrs), func(a, b attribute.KeyValue) int { return strings.Compare(string(a.Key), string(b.Key)) })
 }
 
-// shown are the spans in the order of their beginnings.
+// shown returns the spans in the order of their starts.
 func (o *telemetry) shown() (lines []string) {
 	spans := o.spans.GetSpans()
 	slices.SortStableFunc(spans, func(a, b tracetest.SpanStub) int { return a.StartTime.Compare(b.StartTime) })
@@ -76,7 +76,7 @@ func (o *telemetry) shown() (lines []string) {
 	return lines
 }
 
-// figures are the metrics, one line for each point: name, attributes, value.
+// figures returns one line per data point: name, attributes, value.
 func (o *telemetry) figures() (lines []string) {
 	o.t.Helper()
 	var all metricdata.ResourceMetrics

@@ -12,8 +12,8 @@ const (
 	defaultQueue = "sparkloop_outbox"
 )
 
-// Option changes a setting of [NewTransport] and [ObserveQueue]. A value that is
-// nil or empty means the default.
+// Option changes a setting of [NewTransport] and [ObserveQueue]. A nil or empty
+// value selects the default.
 type Option func(*config)
 
 type config struct {
@@ -22,14 +22,16 @@ type config struct {
 	queue   string
 }
 
-// WithTracerProvider sets where spans go. Default: otel.GetTracerProvider().
+// WithTracerProvider sets the provider of spans. Default:
+// otel.GetTracerProvider().
 func WithTracerProvider(p trace.TracerProvider) Option { return func(c *config) { c.tracers = p } }
 
-// WithMeterProvider sets where metrics go. Default: otel.GetMeterProvider().
+// WithMeterProvider sets the provider of metrics. Default:
+// otel.GetMeterProvider().
 func WithMeterProvider(p metric.MeterProvider) Option { return func(c *config) { c.meters = p } }
 
-// WithQueueName sets the attribute messaging.destination.name, to tell several
-// queues apart. It is part of the names of spans. Default: "sparkloop_outbox".
+// WithQueueName sets the attribute messaging.destination.name, which
+// distinguishes queues. It is part of span names. Default: "sparkloop_outbox".
 func WithQueueName(name string) Option { return func(c *config) { c.queue = name } }
 
 func configured(opts []Option) config {

@@ -9,11 +9,10 @@ import (
 
 const originsMax = 10_000
 
-// origins are the spans in which conversions were enqueued, by key, the latest
-// ones.
+// origins holds the spans that enqueued the latest conversions, by key.
 type origins struct {
 	mu    sync.Mutex
-	order *list.List // of *origin, the oldest first
+	order *list.List // of *origin, oldest first
 	byKey map[string]*list.Element
 }
 
@@ -26,8 +25,7 @@ func newOrigins() *origins {
 	return &origins{order: list.New(), byKey: make(map[string]*list.Element)}
 }
 
-// put keeps the first span of a key: a conversion that is known is not enqueued
-// again.
+// put stores the first span of a key: a known conversion is not enqueued again.
 func (o *origins) put(key string, span trace.SpanContext) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

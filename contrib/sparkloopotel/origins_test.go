@@ -16,7 +16,7 @@ func TestOriginsKeepTheLatest(t *testing.T) {
 	}
 	for n := range originsMax + 5 {
 		o.put(strconv.Itoa(n), span(n))
-		o.put(strconv.Itoa(n), span(0)) // the first one stays
+		o.put(strconv.Itoa(n), span(0)) // the first span stays
 	}
 	assert.Len(t, o.byKey, originsMax)
 	assert.Equal(t, originsMax, o.order.Len())

@@ -16,36 +16,38 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// readMost is how long a collection of metrics may wait for the database.
+// readMost limits how long a collection of metrics waits for the database.
 const readMost = 5 * time.Second
 
-// counting is a queue that counts what it delivers; both engines do.
+// counting is a queue that counts its deliveries, as both engines do.
 type counting interface{ Delivered() outbox.Delivered }
 
-// ObserveQueue reads the figures of a queue at each collection of metrics:
+// ObserveQueue reports the figures of a queue at each collection of metrics:
 //
 //   - sparkloop.outbox.up: 1 if the database could be read within 5 seconds,
-//     else 0. With 0, all other gauges are left out, and the error goes to
+//     else 0. With 0, all other gauges are omitted, and the error goes to
 //     OpenTelemetry's error handler.
 //   - sparkloop.outbox.conversions: rows by sparkloop.state (pending, confirmed,
-//     dead, expired). Confirmed ones are deleted after [outbox.Options].Keep.
+//     dead, expired). Confirmed rows are deleted after [outbox.Options].Keep.
 //   - sparkloop.outbox.confirmed.last_hour: conversions confirmed in the last 60
 //     minutes, by all processes.
-//   - sparkloop.outbox.swept.conversions: rows that only Options.Source found.
+//   - sparkloop.outbox.swept.conversions: rows found only by Options.Source.
 //   - sparkloop.outbox.oldest_pending.age: in seconds; 0 if none is pending.
-//   - sparkloop.outbox.last_died.timestamp: when a conversion last became dead or
-//     expired, of those that still are, in seconds since 1970; 0 if none is.
+//   - sparkloop.outbox.last_died.timestamp: the latest time at which a currently
+//     dead or expired conversion entered its state, in seconds since 1970; 0 if
+//     there is none.
 //   - sparkloop.outbox.paused: 1 if the queue or this process is paused, else 0.
 //   - sparkloop.outbox.pause.duration: in seconds; 0 if there is no pause.
 //   - sparkloop.outbox.deliveries: a counter of this process, by
-//     sparkloop.outcome (confirmed, dead, expired, retried). It needs a queue with
-//     the method Delivered. Both engines have it.
+//     sparkloop.outcome (confirmed, dead, expired, retried). The queue needs a
+//     method Delivered, as both engines have.
 //
 // All have the attributes messaging.system and messaging.destination.name. All
-// processes on one database read the same rows: take the maximum of the gauges,
-// not the sum.
+// processes on one database report the same rows: take the maximum of the
+// gauges, not the sum.
 //
-// Unregister the result before another queue of the same name is observed.
+// ObserveQueue returns an error if q is nil. Unregister the result before you
+// observe another queue of the same name.
 func ObserveQueue(q outbox.Queue, opts ...Option) (metric.Registration, error) {
 	if v := reflect.ValueOf(q); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, errors.New("sparkloopotel: ObserveQueue: the queue is nil")
@@ -63,9 +65,9 @@ func ObserveQueue(q outbox.Queue, opts ...Option) (metric.Registration, error) {
 	up := i.gauge("up", "", "Whether the queue's database could be read (1) or not (0).")
 	conversions := i.gauge("conversions", "{conversion}", "Conversions in the database, by state.")
 	lastHour := i.gauge("confirmed.last_hour", "{conversion}", "Conversions confirmed in the last 60 minutes, by all processes.")
-	swept := i.gauge("swept.conversions", "{conversion}", "Conversions in the database that only Options.Source found.")
+	swept := i.gauge("swept.conversions", "{conversion}", "Conversions in the database found only by Options.Source.")
 	oldest := i.seconds("oldest_pending.age", "Time since the oldest pending conversion was enqueued; 0 if none is pending.")
-	lastDied := i.seconds("last_died.timestamp", "When a conversion last became dead or expired; 0 if none is.")
+	lastDied := i.seconds("last_died.timestamp", "Latest time at which a currently dead or expired conversion entered its state; 0 if there is none.")
 	paused := i.gauge("paused", "", "Whether the queue, or this process alone, is paused (1) or not (0).")
 	pause := i.seconds("pause.duration", "Time since the queue paused; 0 if it is not paused.")
 	deliveries := i.counter("deliveries", "{attempt}", "Attempts of this process, by outcome.")
@@ -75,7 +77,7 @@ func ObserveQueue(q outbox.Queue, opts ...Option) (metric.Registration, error) {
 
 	stats := bounded.New(readMost, q.Stats)
 	return i.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-		if q, ok := q.(counting); ok { // from memory, so also without the database
+		if q, ok := q.(counting); ok { // from memory, available without the database
 			n := q.Delivered()
 			o.ObserveInt64(deliveries, n.Confirmed, outcome(outbox.Confirmed))
 			o.ObserveInt64(deliveries, n.Dead, outcome(outbox.Dead))
@@ -85,7 +87,8 @@ func ObserveQueue(q outbox.Queue, opts ...Option) (metric.Registration, error) {
 		s, err := stats.Get(ctx)
 		if err != nil {
 			o.ObserveInt64(up, 0, plain)
-			// To return the error would keep all metrics of the process from being exported.
+			// A returned error would stop the export of all metrics of the
+			// process.
 			otel.Handle(fmt.Errorf("sparkloopotel: queue %s cannot be read: %w", c.queue, err))
 			return nil
 		}
@@ -104,7 +107,7 @@ func ObserveQueue(q outbox.Queue, opts ...Option) (metric.Registration, error) {
 	}, i.all...)
 }
 
-// instruments are made one after the other.
+// instruments creates instruments, and keeps the first error.
 type instruments struct {
 	meter metric.Meter
 	all   []metric.Observable
@@ -136,8 +139,8 @@ func is(yes bool) int64 {
 	return 0
 }
 
-// since returns 0 for the zero time, and for a time in the future: a clock may
-// have been set back.
+// since returns 0 for the zero time. It also returns 0 for a time in the
+// future, because the clock may have been set back.
 func since(now, t time.Time) float64 {
 	if t.IsZero() {
 		return 0

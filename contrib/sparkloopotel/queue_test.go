@@ -28,7 +28,7 @@ import (
 
 var noon = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 
-// fake is a queue of which only Stats works.
+// fake is a queue that only implements Stats.
 type fake struct {
 	outbox.Queue
 	stats func(context.Context) (outbox.Stats, error)
@@ -36,7 +36,7 @@ type fake struct {
 
 func (f *fake) Stats(ctx context.Context) (outbox.Stats, error) { return f.stats(ctx) }
 
-// counted is one that counts what it delivers.
+// counted is a fake that counts deliveries.
 type counted struct{ fake }
 
 func (*counted) Delivered() outbox.Delivered {
@@ -85,8 +85,8 @@ func trimmed(lines []string) []string {
 	return lines
 }
 
-// A queue that cannot be read leaves no old figures, and lets all other metrics of
-// the process through to the exporter.
+// An unreadable queue exports no old figures, and does not stop the export of
+// other metrics.
 func TestObserveQueueThatCannotBeRead(t *testing.T) { //nolint:paralleltest // the error handler is global
 	var handled []string
 	before := otel.GetErrorHandler()
@@ -177,8 +177,8 @@ func TestObserveQueueNeedsAQueue(t *testing.T) {
 	}
 }
 
-// From the purchase to the delivery: a consumer span of its own trace, with a link
-// to the span of Enqueue, and the tries below it.
+// The delivery is a consumer span in its own trace, with a link to the span of
+// Enqueue. The attempts are its children.
 func TestDeliveryIsLinkedToEnqueue(t *testing.T) {
 	t.Parallel()
 	o := newTelemetry(t)
@@ -195,7 +195,7 @@ func TestDeliveryIsLinkedToEnqueue(t *testing.T) {
 	api.Fail(sparklooptest.Status(503, ""), 1) // the first attempt
 
 	ctx, checkout := o.traces.Tracer("test").Start(t.Context(), "checkout")
-	for range 2 { // known the second time
+	for range 2 { // already known the second time
 		require.NoError(t, transport.Enqueue(ctx, tracking, func(ctx context.Context) error {
 			assert.NotEqual(t, checkout.SpanContext().SpanID(), trace.SpanContextFromContext(ctx).SpanID())
 			return q.Enqueue(ctx, tracking)

@@ -22,7 +22,7 @@ import (
 
 type callKey struct{}
 
-// call counts the requests of a call that were sent to the same address.
+// call counts the requests of a call to the same address.
 type call struct {
 	mu   sync.Mutex
 	path string
@@ -52,7 +52,7 @@ type request struct {
 	span    trace.Span
 	began   time.Time
 	attrs   []attribute.KeyValue // of the metric
-	refused string               // the status code of a refusal, else ""
+	refused string               // the status code of a failed request, else ""
 	once    sync.Once
 }
 
@@ -116,7 +116,7 @@ func (t *Transport) begin(r *http.Request) *request {
 	return &request{t: t, ctx: ctx, span: span, began: began, attrs: attrs}
 }
 
-// end ends the span, once. failure is "" unless the request broke off.
+// end ends the span once. failure is "" unless the request broke off.
 func (r *request) end(failure string) {
 	r.once.Do(func() {
 		if failure == "" {
@@ -155,7 +155,7 @@ func (b *body) Close() error {
 	return err
 }
 
-// port is the port of an address, also where it is not written.
+// port returns the port of an address, or the scheme's default port.
 func port(u *url.URL) int {
 	if n, err := strconv.Atoi(u.Port()); err == nil {
 		return n
@@ -166,7 +166,7 @@ func port(u *url.URL) int {
 	return 443
 }
 
-// typeOf is a short name of an error, "" for none.
+// typeOf returns a short name of an error, or "".
 func typeOf(err error) string {
 	var slow interface{ Timeout() bool }
 	switch {

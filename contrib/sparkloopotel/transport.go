@@ -16,7 +16,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/internal/transport"
 )
 
-// Transport makes the spans and metrics of a client. It is an
+// Transport creates the spans and metrics of a client. It is an
 // [http.RoundTripper] for [sparkloop.WithHTTPClient], and safe for concurrent
 // use.
 type Transport struct {
@@ -29,12 +29,13 @@ type Transport struct {
 
 var _ calls.Tracer = (*Transport)(nil)
 
-// NewTransport returns a transport that sends requests through next. nil means
-// the transport that a client has without [sparkloop.WithHTTPClient].
+// NewTransport returns a transport that sends requests through next. If next is
+// nil, it uses the transport of a client without [sparkloop.WithHTTPClient].
 //
-// A client shows whole calls to its outermost RoundTripper alone. So give the
-// Transport to the client, and other RoundTrippers to next. The one of package
-// sparkloopprom may also be the outermost.
+// Only a client's outermost RoundTripper observes whole calls. Give the
+// Transport to the client, and other RoundTrippers to next. Package
+// sparkloopprom's Transport may be outermost instead, with this one as its
+// next.
 func NewTransport(next http.RoundTripper, opts ...Option) *Transport {
 	if next == nil {
 		next = transport.NewClient().Transport
@@ -80,9 +81,9 @@ func (t *Transport) TraceCall(ctx context.Context, operation string) (context.Co
 	}
 }
 
-// Enqueue calls enqueue, which stores t in the queue of this client, within a
-// span. It returns enqueue's error. If this process delivers the conversion, the
-// span of the delivery has a link to this span.
+// Enqueue calls enqueue within a span and returns its error. enqueue must store
+// tracking in the queue of this client. If this process delivers the
+// conversion, the delivery's span has a link to this span.
 func (t *Transport) Enqueue(ctx context.Context, tracking sparkloop.Tracking, enqueue func(context.Context) error) error {
 	ctx, span := t.tracer.Start(ctx, "enqueue "+t.queue, trace.WithSpanKind(trace.SpanKindProducer),
 		trace.WithAttributes(messaging(t.queue, "enqueue", semconv.MessagingOperationTypeSend)...))
@@ -111,8 +112,8 @@ func messaging(queue, operation string, kind attribute.KeyValue) []attribute.Key
 	}
 }
 
-// fail marks a span. A failure is a short name, never the text of an error: that
-// may hold the key.
+// fail marks a span as failed. failure is a short name, because an error's text
+// may contain the key.
 func fail(span trace.Span, failure string) {
 	span.SetAttributes(semconv.ErrorTypeKey.String(failure))
 	span.SetStatus(codes.Error, failure)

@@ -21,7 +21,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// answers gives one answer after the other.
+// answers returns one answer after the other.
 func answers(all ...any) roundTrip {
 	return func(r *http.Request) (*http.Response, error) {
 		next := all[0]
@@ -131,8 +131,8 @@ func TestSpansOfACallThatFails(t *testing.T) {
 	}
 }
 
-// A base URL with a user, a port, a path and a key in it: what a span shows is
-// clean.
+// Spans stay free of the key, even if the base URL has a user, a port, and the
+// key in its path.
 func TestNoSpanShowsTheKey(t *testing.T) {
 	t.Parallel()
 	o := newTelemetry(t)
@@ -200,7 +200,7 @@ func TestARequestWithoutAnAnswerEnds(t *testing.T) {
 	}
 }
 
-// A request to SparkLoop has no header of ours beyond those of the client.
+// A request has no headers besides the client's.
 func TestNoTraceContextIsSent(t *testing.T) {
 	t.Parallel()
 	o := newTelemetry(t)

@@ -11,11 +11,11 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// readMost is how long a scrape may wait for the database. Prometheus waits 10 s
-// for all metrics of a process, unless it is told otherwise.
+// readMost limits how long a scrape waits for the database. By default
+// Prometheus waits 10 s for all metrics of a process.
 const readMost = 5 * time.Second
 
-// counting is a queue that counts what it delivers; both engines do.
+// counting is a queue that counts its deliveries, as both engines do.
 type counting interface{ Delivered() outbox.Delivered }
 
 type collector struct {
@@ -23,12 +23,12 @@ type collector struct {
 	stats *bounded.Reader[outbox.Stats]
 }
 
-// NewCollector returns the metrics of a queue. A scrape takes at most 5 seconds.
-// If the queue cannot be read in that time, sparkloop_outbox_up is 0 and the
-// other gauges are left out. Scrapes at the same moment share one read.
+// NewCollector returns the metrics of a queue. A scrape takes at most 5
+// seconds. If the queue cannot be read in that time, sparkloop_outbox_up is 0
+// and the other gauges are omitted. Concurrent scrapes share one read.
 //
-// sparkloop_outbox_deliveries_total needs a queue with the method Delivered. Both
-// engines have it. NewCollector panics if q is nil.
+// sparkloop_outbox_deliveries_total needs a queue with a method Delivered, as
+// both engines have. NewCollector panics if q is nil.
 func NewCollector(q outbox.Queue) prometheus.Collector {
 	if v := reflect.ValueOf(q); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		panic("sparkloopprom: NewCollector: the queue is nil")
@@ -38,11 +38,11 @@ func NewCollector(q outbox.Queue) prometheus.Collector {
 
 var (
 	up          = describe("up", "Whether the queue's database could be read (1) or not (0).")
-	conversions = describe("conversions", "Conversions in the database, by state. Confirmed ones are deleted after some time.", "state")
+	conversions = describe("conversions", "Conversions in the database, by state. Confirmed rows are deleted after Options.Keep.", "state")
 	lastHour    = describe("confirmed_last_hour", "Conversions confirmed in the last 60 minutes, by all processes.")
-	swept       = describe("swept_conversions", "Conversions in the database that only Options.Source found.")
+	swept       = describe("swept_conversions", "Conversions in the database found only by Options.Source.")
 	oldest      = describe("oldest_pending_age_seconds", "Time since the oldest pending conversion was enqueued; 0 if none is pending.")
-	lastDied    = describe("last_died_timestamp_seconds", "When a conversion last became dead or expired, of those that still are; 0 if none is.")
+	lastDied    = describe("last_died_timestamp_seconds", "Latest time at which a currently dead or expired conversion entered its state; 0 if there is none.")
 	paused      = describe("paused", "Whether the queue, or this process alone, is paused (1) or not (0).")
 	pause       = describe("pause_duration_seconds", "Time since the queue paused; 0 if it is not paused.")
 	deliveries  = describe("deliveries_total", "Attempts of this process by outcome: confirmed, dead, expired, or retried if the conversion stays pending.", "outcome")
@@ -67,7 +67,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	send := func(d *prometheus.Desc, t prometheus.ValueType, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, t, v, labels...)
 	}
-	if q, ok := c.queue.(counting); ok { // from memory, so also without the database
+	if q, ok := c.queue.(counting); ok { // from memory, available without the database
 		n := q.Delivered()
 		send(deliveries, prometheus.CounterValue, float64(n.Confirmed), string(outbox.Confirmed))
 		send(deliveries, prometheus.CounterValue, float64(n.Dead), string(outbox.Dead))
@@ -100,8 +100,8 @@ func is(yes bool) float64 {
 	return 0
 }
 
-// since returns 0 for the zero time, and for a time in the future: a clock may
-// have been set back.
+// since returns 0 for the zero time. It also returns 0 for a time in the
+// future, because the clock may have been set back.
 func since(now, t time.Time) float64 {
 	if t.IsZero() {
 		return 0

@@ -25,7 +25,7 @@ import (
 
 var noon = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 
-// fake is a queue of which only Stats works.
+// fake is a queue that only implements Stats.
 type fake struct {
 	outbox.Queue
 	stats func(context.Context) (outbox.Stats, error)
@@ -33,7 +33,7 @@ type fake struct {
 
 func (f *fake) Stats(ctx context.Context) (outbox.Stats, error) { return f.stats(ctx) }
 
-// counted is one that counts what it delivers.
+// counted is a fake that counts deliveries.
 type counted struct{ fake }
 
 func (*counted) Delivered() outbox.Delivered {
@@ -89,7 +89,7 @@ func TestCollectorOfAQueueInWhichNothingHappened(t *testing.T) {
 	}
 }
 
-// A clock that was set back makes no negative times.
+// A clock that was set back never causes negative times.
 func TestCollectorNeverShowsANegativeTime(t *testing.T) {
 	t.Parallel()
 	later := noon.Add(time.Hour)
@@ -99,8 +99,8 @@ func TestCollectorNeverShowsANegativeTime(t *testing.T) {
 	assert.Contains(t, metrics, "sparkloop_outbox_paused 1")
 }
 
-// What cannot be read has no old figures, fails no scrape, and shows up again
-// as soon as it can be read.
+// An unreadable queue reports no old figures and does not fail the scrape. Its
+// figures return once it is readable.
 func TestCollectorOfAQueueThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	down := []string{
@@ -124,8 +124,8 @@ func TestCollectorOfAQueueThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// A database that hangs, even one that ignores its context, holds up a scrape
-// for 5 seconds, and later scrapes not at all.
+// A database that hangs, even if it ignores its context, delays one scrape by 5
+// seconds and later scrapes not at all.
 func TestCollectorBoundsAScrape(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -172,8 +172,8 @@ func TestCollectorNeedsAQueue(t *testing.T) {
 	}
 }
 
-// After a restart the counters begin at 0, and the gauges go on: they are the
-// database's.
+// After a restart the counters begin at 0. The gauges continue, because they
+// are read from the database.
 func TestMetricsAcrossARestart(t *testing.T) {
 	t.Parallel()
 	api := sparklooptest.NewServer(t)
@@ -215,7 +215,7 @@ func TestMetricsAcrossARestart(t *testing.T) {
 	assert.Contains(t, metrics, `sparkloop_outbox_deliveries_total{outcome="confirmed"} 0`)
 }
 
-// Prometheus' own linter accepts the names.
+// Prometheus' linter accepts the names.
 func TestNamesFollowTheConventions(t *testing.T) {
 	t.Parallel()
 	registry := everything(t)

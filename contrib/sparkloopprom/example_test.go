@@ -20,9 +20,9 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// The whole of it: a client, a queue, and their metrics at /metrics.
+// A client, a queue, and their metrics at /metrics.
 func Example() {
-	api, err := sparklooptest.Start() // stands for SparkLoop
+	api, err := sparklooptest.Start() // replaces SparkLoop
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -54,7 +54,7 @@ func Example() {
 	registry.MustRegister(transport, sparkloopprom.NewCollector(queue))
 	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 
-	// A conversion comes and goes. Then Prometheus asks.
+	// A conversion is enqueued and delivered. Then Prometheus scrapes.
 	_, tracking := api.Click("", "https://shop.example/welcome")
 	if err := queue.Enqueue(ctx, tracking); err != nil {
 		fmt.Println(err)
@@ -78,8 +78,8 @@ func Example() {
 	// sparkloop_outbox_conversions{state="pending"} 0
 }
 
-// Two queues in one process have a label each. The alert rules and the
-// dashboard know it by the name queue.
+// Two queues in one process need a label each. The alert rules and the
+// dashboard expect the label's name to be queue.
 func ExampleNewCollector_twoQueues() {
 	register := func(registry prometheus.Registerer, name string, q outbox.Queue) {
 		registry = prometheus.WrapRegistererWith(prometheus.Labels{"queue": name}, registry)
@@ -106,7 +106,7 @@ func ExampleNewCollector_twoQueues() {
 	// us 1
 }
 
-// Without an outbox: the transport alone measures each request of a client.
+// Without an outbox: the transport measures each request of a client.
 func ExampleNewTransport() {
 	api, err := sparklooptest.Start()
 	if err != nil {

@@ -20,7 +20,7 @@ func httpClient(rt http.RoundTripper) sparkloop.Option {
 	return sparkloop.WithHTTPClient(&http.Client{Transport: rt})
 }
 
-// text is what Prometheus gets from a registry.
+// text returns a registry's metrics in Prometheus' text format.
 func text(t *testing.T, registry *prometheus.Registry) string {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -29,7 +29,7 @@ func text(t *testing.T, registry *prometheus.Registry) string {
 	return w.Body.String()
 }
 
-// gathered are the lines of the text that are no comments.
+// gathered returns the lines of the text without comments.
 func gathered(t *testing.T, registry *prometheus.Registry) []string {
 	t.Helper()
 	lines := slices.Collect(strings.Lines(text(t, registry)))
@@ -40,7 +40,7 @@ func gathered(t *testing.T, registry *prometheus.Registry) []string {
 	return lines
 }
 
-// everything is a registry with all metrics of this package.
+// everything returns a registry with all metrics of this package.
 func everything(t *testing.T) *prometheus.Registry {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()

@@ -15,12 +15,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// promtool runs Prometheus' tool, of the package prometheus on Debian.
+// promtool runs Prometheus' tool, from Debian's package prometheus.
 func promtool(t *testing.T, input string, args ...string) {
 	t.Helper()
 	path, err := exec.LookPath("promtool")
 	if err != nil && os.Getenv("CI") != "true" {
-		t.Skip("There is no promtool.")
+		t.Skip("promtool is not installed")
 	}
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), path, args...)
@@ -54,7 +54,7 @@ func rules(t *testing.T) []rule {
 	return file.Groups[0].Rules
 }
 
-// expressions are those of the dashboard's panels.
+// expressions returns the queries of the dashboard's panels.
 func expressions(t *testing.T) (all []string) {
 	t.Helper()
 	data, err := os.ReadFile("dashboard.json")
@@ -87,7 +87,7 @@ func TestAlertsFire(t *testing.T) {
 	require.NoError(t, err)
 	for _, r := range rules(t) {
 		fires := regexp.MustCompile(`alertname: ` + r.Alert + `\n +exp_alerts:`)
-		assert.Regexp(t, fires, string(data), "no test has it fire")
+		assert.Regexp(t, fires, string(data), "no test fires the alert")
 	}
 }
 
@@ -113,8 +113,8 @@ func TestMetricsPassPromtool(t *testing.T) {
 	promtool(t, text(t, everything(t)), "check", "metrics")
 }
 
-// Rules and dashboard use what is collected, with the labels that it has, and
-// what is collected is used by one of them and documented.
+// Rules and dashboard use only metrics and labels that exist. Each metric is
+// used by one of them and documented.
 func TestWhatIsUsedIsCollected(t *testing.T) {
 	t.Parallel()
 	families, err := everything(t).Gather()

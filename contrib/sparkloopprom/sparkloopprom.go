@@ -1,4 +1,4 @@
-// Package sparkloopprom has the metrics of an outbox and of a client for
+// Package sparkloopprom exports the metrics of an outbox and of a client to
 // Prometheus.
 //
 //	transport := sparkloopprom.NewTransport(nil)
@@ -7,26 +7,25 @@
 //	prometheus.MustRegister(transport, sparkloopprom.NewCollector(queue))
 //	http.Handle("/metrics", promhttp.Handler())
 //
-// Both work without the other. Beside this file, alerts.yml has alert rules and
-// dashboard.json is a dashboard for Grafana.
+// The transport and the collector are independent. The folder also has alert
+// rules, alerts.yml, and a Grafana dashboard, dashboard.json.
 //
 // # Metrics of the queue
 //
-// These are gauges. They are read from the queue's database at each scrape:
+// These gauges are read from the queue's database at each scrape:
 //
 //   - sparkloop_outbox_up: 1 if the database could be read, else 0. With 0, all
-//     other gauges are left out: there are no old figures.
+//     other gauges are omitted.
 //   - sparkloop_outbox_conversions{state}: rows by state (pending, confirmed,
-//     dead, expired). Confirmed ones are deleted after [outbox.Options].Keep.
+//     dead, expired). Confirmed rows are deleted after [outbox.Options].Keep.
 //   - sparkloop_outbox_confirmed_last_hour: conversions confirmed in the last
 //     60 minutes, by all processes.
-//   - sparkloop_outbox_swept_conversions: rows that only Options.Source found.
+//   - sparkloop_outbox_swept_conversions: rows found only by Options.Source.
 //   - sparkloop_outbox_oldest_pending_age_seconds: 0 if none is pending.
-//   - sparkloop_outbox_last_died_timestamp_seconds: when a conversion last
-//     became dead or expired, of those that still are; 0 if none is.
+//   - sparkloop_outbox_last_died_timestamp_seconds: the latest time at which a
+//     currently dead or expired conversion entered its state; 0 if there is none.
 //   - sparkloop_outbox_paused: 1 if the queue or this process is paused, else 0.
-//   - sparkloop_outbox_pause_duration_seconds: how long the pause lasts; 0 if
-//     there is none.
+//   - sparkloop_outbox_pause_duration_seconds: 0 if there is no pause.
 //
 // This is a counter of one process. It starts at 0 after a restart, as rate()
 // and increase() expect:
@@ -43,17 +42,17 @@
 //   - sparkloop_client_request_duration_seconds{operation}: a histogram of the
 //     time until the header of the answer or the error.
 //
-// No label has an ID, an address or a key in it.
+// No label contains an ID, an address or a key.
 //
 // # Several processes
 //
-// All processes on one database read the same rows. Take max of the gauges (min
-// of sparkloop_outbox_up), never sum. Take sum of the counters. The rules and the
-// dashboard do so.
+// All processes on one database report the same rows. Take max of the gauges
+// (min of sparkloop_outbox_up), never sum. Take sum of the counters. The rules
+// and the dashboard do so.
 //
 // # Several queues
 //
-// Give each queue a label, with the name queue:
+// Give each queue a label with the name queue:
 //
 //	eu := prometheus.WrapRegistererWith(prometheus.Labels{"queue": "eu"}, prometheus.DefaultRegisterer)
 //	eu.MustRegister(sparkloopprom.NewCollector(queue))

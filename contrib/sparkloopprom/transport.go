@@ -27,9 +27,10 @@ var (
 	_ calls.Tracer         = (*Transport)(nil)
 )
 
-// NewTransport returns a transport that sends requests through next. nil means
-// the transport that a client has without [sparkloop.WithHTTPClient]. Share one
-// Transport among all clients of a program, or register each with a label.
+// NewTransport returns a transport that sends requests through next. If next is
+// nil, it uses the transport of a client without [sparkloop.WithHTTPClient].
+// Share one Transport among all clients of a program, or register each with a
+// label.
 func NewTransport(next http.RoundTripper) *Transport {
 	if next == nil {
 		next = transport.NewClient().Transport
@@ -38,7 +39,7 @@ func NewTransport(next http.RoundTripper) *Transport {
 		next: transport.NewDirect(next),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sparkloop_client_requests_total",
-			Help: "Requests to SparkLoop, retries included, by operation and class of the answer.",
+			Help: "Requests to SparkLoop, retries included, by operation and status class.",
 		}, []string{"operation", "code"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "sparkloop_client_request_duration_seconds",
@@ -46,7 +47,7 @@ func NewTransport(next http.RoundTripper) *Transport {
 			Buckets: []float64{0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15},
 		}, []string{"operation"}),
 	}
-	// A counter that first appears as 1 has no increase.
+	// increase() misses a counter that first appears as 1.
 	for _, operation := range []string{calls.Confirm, calls.GetOffer, calls.ListOffers} {
 		t.duration.WithLabelValues(operation)
 		for _, code := range []string{"2xx", "3xx", "4xx", "401", "429", "5xx", "error", "canceled"} {
@@ -72,7 +73,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// class is the value of the label code.
+// class returns the value of the label code.
 func class(r *http.Request, resp *http.Response, err error) string {
 	switch {
 	case err != nil && errors.Is(r.Context().Err(), context.Canceled):
@@ -85,8 +86,8 @@ func class(r *http.Request, resp *http.Response, err error) string {
 	return strconv.Itoa(resp.StatusCode/100) + "xx"
 }
 
-// TraceCall passes calls on to a transport that traces them, such as that of
-// package sparkloopotel.
+// TraceCall passes calls to next if it traces them, as package sparkloopotel's
+// Transport does.
 func (t *Transport) TraceCall(ctx context.Context, operation string) (context.Context, func(failure string)) {
 	if tracer, ok := t.next.(calls.Tracer); ok {
 		return tracer.TraceCall(ctx, operation)

@@ -27,7 +27,7 @@ func answer(status int) roundTrip {
 
 const confirmURL = "https://api.sparkloop.app/v2/offers/offer_1/submissions/submission_1/conversion"
 
-// moved are the counters of a transport that are not 0.
+// moved returns the counters of a transport that are not 0.
 func moved(t *testing.T, transport *sparkloopprom.Transport) (counters []string) {
 	t.Helper()
 	for _, line := range scrape(t, transport) {
@@ -81,8 +81,8 @@ func TestTransportCountsWhatHasNoAnswer(t *testing.T) {
 	}
 }
 
-// A client's calls, with a retry, by operation. What no client sends is "other",
-// whatever its path.
+// Calls are counted by operation, with retries. A request that no client sends
+// is "other", whatever its path.
 func TestTransportCountsByOperation(t *testing.T) {
 	t.Parallel()
 	api := sparklooptest.NewServer(t)
