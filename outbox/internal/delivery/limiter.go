@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
@@ -123,7 +124,8 @@ func (l *limiter) take(ctx context.Context) (s state, r reserved, later time.Dur
 		if left <= 0 {
 			return s, r, r.wait - near, nil
 		}
-		if err := sleep(ctx, min(r.wait-near, left)); err != nil {
+		// Not all processes at the same moment: one of them gets the slot.
+		if err := sleep(ctx, min(r.wait-near+rand.N(near/4), left)); err != nil {
 			return s, r, 0, err
 		}
 	}

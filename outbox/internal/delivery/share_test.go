@@ -126,3 +126,45 @@ func TestAWaitForASlotTakesNothingFromTheCall(t *testing.T) {
 		assert.LessOrEqual(t, time.Since(start), p.Lease())
 	})
 }
+
+// contended is a shared state that takes time, as a database does.
+type contended struct {
+	*memory
+	lost atomic.Int64 // swaps, because another process was faster
+}
+
+func (c *contended) Load(ctx context.Context) (string, int64, time.Time, error) {
+	time.Sleep(2 * time.Millisecond)
+	return c.memory.Load(ctx)
+}
+
+func (c *contended) Swap(ctx context.Context, revision int64, text string) (bool, error) {
+	time.Sleep(2 * time.Millisecond)
+	swapped, err := c.memory.Swap(ctx, revision, text)
+	if !swapped {
+		c.lost.Add(1)
+	}
+	return swapped, err
+}
+
+// Processes that wait for the next slot do not all try to take it at the same
+// moment.
+func TestProcessesDoNotRaceForASlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		api := sparklooptest.NewServer(t)
+		row := &contended{memory: new(memory)}
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		for range 16 {
+			p := process(t, row, api.Client(sparkloop.WithRateLimit(120, time.Minute)), outbox.Options{Logger: quiet})
+			all.Go(func() { assert.Zero(t, dispatch(ctx, t, api, p)) })
+		}
+		time.Sleep(5 * time.Minute)
+		cancel()
+		all.Wait()
+		sent := len(api.Requests())
+		assert.Greater(t, sent, 95*5*120/100)
+		assert.Less(t, row.lost.Load(), int64(sent/2), "of %d", sent)
+	})
+}
