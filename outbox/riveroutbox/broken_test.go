@@ -11,12 +11,10 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox/internal/outboxtest/chaos"
 )
 
-// fast is how fast the queue's clock goes. PostgreSQL works in real time, and so do
-// the looks for what is due: the second between two of them is half a minute.
-const fast = 30
-
-// simulation is a queue on a clock that goes faster.
-func simulation(t *testing.T) *chaos.Simulation {
+// simulation is a queue whose clock goes that many times as fast as time.
+// PostgreSQL works in real time, and so does the poll for what is due: at 30, the
+// second between two polls is half a minute.
+func simulation(t *testing.T, fast int) *chaos.Simulation {
 	t.Helper()
 	if os.Getenv("SPARKLOOP_CHAOS") != "full" {
 		t.Skip("make chaos runs it: it takes minutes")
@@ -33,13 +31,14 @@ func TestChaosOfBrokenConversions(t *testing.T) {
 	for where, offer := range chaos.Offers {
 		t.Run(fmt.Sprint("100 ", where), func(t *testing.T) {
 			t.Parallel()
-			simulation(t).BesideBroken(t, 100, 180, offer)
+			simulation(t, 30).BesideBroken(t, 100, 180, offer)
 		})
 	}
 }
 
-// A backlog of 10,000 takes three minutes. SQLite's has 100,000.
+// A backlog of 3,000 takes three minutes: PostgreSQL keeps up with a clock that is
+// 10 times as fast on a busy machine too. SQLite's backlog has 100,000.
 func TestChaosOfABacklog(t *testing.T) {
 	t.Parallel()
-	simulation(t).Backlog(t, 10_000)
+	simulation(t, 10).Backlog(t, 3000)
 }

@@ -32,8 +32,9 @@ type config struct {
 	Moved    bool          `json:"moved"` // the queue's clock can be moved
 	Ahead    time.Duration `json:"ahead"` // of the real clock
 
-	Program string        `json:"-"` // to start; this one unless set
-	Clock   time.Duration `json:"-"` // by which the clock of its host is wrong
+	Usual   bool          `json:"usual"` // the default pauses, and so the default time between two polls
+	Program string        `json:"-"`     // to start; this one unless set
+	Clock   time.Duration `json:"-"`     // by which the clock of its host is wrong
 }
 
 // Lines on a process's standard output and standard input. At the end of its
@@ -66,9 +67,12 @@ func Process(e Engine) bool {
 }
 
 // options returns a process's options. Its clock is ahead by the pointer's value.
-func options(moved bool, ahead *atomic.Int64) outbox.Options {
-	o := outbox.Options{Workers: workers, RetryMin: 100 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}
-	if moved {
+func (c config) options(ahead *atomic.Int64) outbox.Options {
+	o := outbox.Options{Workers: workers, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	if !c.Usual {
+		o.RetryMin = 100 * time.Millisecond
+	}
+	if c.Moved {
 		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	}
 	return o
@@ -81,7 +85,7 @@ func (c config) run(ctx context.Context, e Engine) error {
 	if err != nil {
 		return err
 	}
-	q, err := e.Open(ctx, c.Database, client, options(c.Moved, &ahead))
+	q, err := e.Open(ctx, c.Database, client, c.options(&ahead))
 	if err != nil {
 		return err
 	}

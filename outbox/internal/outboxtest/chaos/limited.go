@@ -17,6 +17,7 @@ func limited(w *world, processes int) {
 	// There are more conversions than slots, lost slots of dead processes included.
 	w.click(2*int(l.run/every) + processes*workers)
 	require.Zero(w.t, w.enqueue(0)().refused, "refused by Enqueue")
+	w.settings.Usual = true
 	w.start(processes)
 	w.figures.share = w.share(time.Time{}, every)
 

@@ -145,8 +145,8 @@ func (s *Simulation) Backlog(t *testing.T, all int) {
 		}
 		require.Less(t, s.now().Sub(start), time.Duration(all)*each+5*sweep, "the backlog does not shrink")
 	}
-	s.sleep(sweep)
 	took := s.now().Sub(start)
+	s.sleep(sweep)
 	slowest, late := time.Duration(0), 0
 	for n, began := range enqueued {
 		at, ok := s.at(fmt.Sprint("new_", n))

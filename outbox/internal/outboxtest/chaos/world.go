@@ -70,7 +70,7 @@ func (w *world) open() {
 	w.t.Helper()
 	client, err := sparkloop.New(sparklooptest.APIKey, sparkloop.WithBaseURL(w.api.url))
 	require.NoError(w.t, err)
-	o := options(w.settings.Moved, &w.ahead)
+	o := w.settings.options(&w.ahead)
 	o.Workers, o.Logger = -1, slog.New(slog.DiscardHandler)
 	w.shop, err = w.engine.Open(w.t.Context(), w.settings.Database, client, o)
 	require.NoError(w.t, err)
