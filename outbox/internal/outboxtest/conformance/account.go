@@ -32,14 +32,14 @@ func twoAccounts(w *world) {
 	lost := w.click()
 	first.close()
 
-	w.wire = &wire{script: make(map[string]said)} // of the other account
+	w.wire = &wire{script: make(map[string]said)} // for the other account
 	w.serve(sparklooptest.WithAPIKey("key-of-another-account"))
 	second := w.open(outbox.Options{})
 	assert.Equal(w.t, 1, second.log.warnings(saysOtherKey))
 	second.enqueue(lost)
 	e := second.become(lost, outbox.Dead)
 	assert.Contains(w.t, e.Reason, "not found"+saysOtherAccount)
-	w.until("the log says it", func() bool { return second.log.warnings("a conversion is dead", saysOtherAccount) == 1 })
+	w.until("it is logged", func() bool { return second.log.warnings("a conversion is dead", saysOtherAccount) == 1 })
 	n, err := second.RedriveAll(w.ctx(), outbox.Dead)
 	assert.NoError(w.t, err)
 	assert.Equal(w.t, 2, n)
@@ -55,16 +55,16 @@ func twoAccounts(w *world) {
 	assert.Zero(w.t, third.log.warnings(saysOtherKey), "it had a success")
 }
 
-// twoKeys is a new key of the same account, while the old one still works.
+// twoKeys has a new key of the same account, while the old key still works.
 func twoKeys(w *world) {
 	old := w.open(outbox.Options{})
 	old.settle()
 	const key = "new-key-of-the-account"
 	w.serve(sparklooptest.WithAPIKey(key))
-	old.line.set(func(l *line) { l.key = key }) // it has two, and the server knows one
+	old.line.set(func(l *line) { l.key = key }) // the account has two keys; the server accepts one
 	fresh := w.open(outbox.Options{})
 	assert.Equal(w.t, 1, fresh.log.warnings(saysOtherKey))
-	assert.Equal(w.t, 1, fresh.log.warnings(), "and nothing else")
+	assert.Equal(w.t, 1, fresh.log.warnings(), "no other warning")
 	for n := range 5 {
 		fresh.enqueue(w.clicks(5)...)
 		fresh.delivered(1 + 5*(n+1))

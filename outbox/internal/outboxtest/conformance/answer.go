@@ -16,7 +16,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// answering is about what SparkLoop's answers make of a conversion.
+// answering tests the state of a conversion after each answer of SparkLoop.
 func answering() []story {
 	return []story{
 		{"LostAnswerIsConfirmedOnce", lostAnswer},
@@ -41,7 +41,7 @@ func lostAnswer(w *world) {
 	e := p.become(t, outbox.Confirmed)
 	assert.Equal(w.t, 2, e.Attempts)
 	assert.Contains(w.t, e.Reason, "must be unique")
-	assert.Zero(w.t, w.wire.answers(200), "the only yes was lost")
+	assert.Zero(w.t, w.wire.answers(200), "the only success was lost")
 	p.tells(1, 0)
 }
 
@@ -82,7 +82,7 @@ func finalAnswer(w *world) {
 		before[t] = e
 	}
 
-	w.pass(70 * day) // longer than confirmed ones are kept
+	w.pass(70 * day) // longer than confirmed conversions are stored
 	p.settle()
 	assert.Len(w.t, p.list(outbox.Dead), len(all))
 	p.tells(2, len(all))
@@ -91,7 +91,7 @@ func finalAnswer(w *world) {
 	for t := range all {
 		assert.Equal(w.t, before[t], p.find(t))
 		assert.Equal(w.t, 1, w.wire.count(t))
-		assert.Equal(w.t, 1, p.log.warnings(t.Key()), "a person is told once")
+		assert.Equal(w.t, 1, p.log.warnings(t.Key()), "a person is warned once")
 	}
 }
 
@@ -107,14 +107,14 @@ func failuresThatPass(w *world) {
 		t := w.click()
 		p.enqueue(t)
 		e := p.become(t, outbox.Confirmed)
-		if f.String() != sparklooptest.CutBody().String() { // after which it is confirmed already
+		if f.String() != sparklooptest.CutBody().String() { // after it the conversion is already confirmed
 			assert.Equal(w.t, 3, e.Attempts, f)
 		}
 		assert.True(w.t, w.api.Confirmed(t))
 	}
 	_, died, paused := p.told()
 	assert.Empty(w.t, died)
-	assert.Empty(w.t, paused, "a single conversion cannot tell that all would fail")
+	assert.Empty(w.t, paused, "the failure of a single conversion is no reason to pause")
 }
 
 func retryAfter(w *world) {
@@ -126,7 +126,7 @@ func retryAfter(w *world) {
 	e := p.until(soon, outbox.Pending, func(e outbox.Entry) bool { return e.Attempts == 1 })
 	assert.WithinRange(w.t, e.DueAt, asked.Add(29*time.Minute), w.now().Add(31*time.Minute))
 
-	p.settle() // a good answer, for another one may not fail alike
+	p.settle() // a success in between: two equal failures in a row would pause the queue
 	w.api.Fail(sparklooptest.Status(503, "", "Retry-After", "86400"), 1)
 	asked = w.now()
 	p.enqueue(late)
@@ -142,7 +142,7 @@ func retryAfter(w *world) {
 
 func longestIDs(w *world) {
 	p := w.open(outbox.Options{})
-	w.fail(sparklooptest.Status(404, "")) // the error names each address that was tried
+	w.fail(sparklooptest.Status(404, "")) // the error names each tried address
 	t := w.click()
 	t.Offer, t.Submission = strings.Repeat("o", 128), strings.Repeat("s", 128)
 	p.enqueue(t)
@@ -162,7 +162,7 @@ func alwaysFails(w *world) {
 	for range 5 {
 		p.enqueue(w.clicks(4)...)
 		n := w.wire.count(bad)
-		w.until("it is tried again", func() bool { return w.wire.count(bad) > n })
+		w.until("it is retried", func() bool { return w.wire.count(bad) > n })
 	}
 	w.until("the others are confirmed", func() bool { return p.stats().Confirmed == 20 })
 	_, died, paused := p.told()
@@ -172,7 +172,7 @@ func alwaysFails(w *world) {
 
 	w.pass(44 * day)
 	n := w.wire.count(bad)
-	w.until("it is tried again", func() bool { return w.wire.count(bad) > n+1 })
+	w.until("it is retried", func() bool { return w.wire.count(bad) > n+1 })
 	assert.Equal(w.t, outbox.Pending, p.find(bad).State)
 
 	w.pass(2 * day)
@@ -199,18 +199,18 @@ func twoAlwaysFail(w *world) {
 		p.enqueue(t)
 		w.until(fmt.Sprintf("good conversion %d is confirmed", i+1), func() bool { return w.api.Confirmed(t) })
 	}
-	w.until("and stored", func() bool { return p.stats().Confirmed == rounds })
+	w.until("it is stored", func() bool { return p.stats().Confirmed == rounds })
 	assert.Equal(w.t, 2, p.stats().Pending)
 	assert.Zero(w.t, p.stats().Dead)
 }
 
 const no = `{"error":"Submission not found"}`
 
-// late has a process hold SparkLoop's answer about a conversion until release is
-// called. Meanwhile another process may get another one.
+// late makes a process hold SparkLoop's answer about a conversion until release is
+// called. Meanwhile another process may get another answer.
 func (w *world) late(t sparkloop.Tracking) (p *process, release func()) {
 	w.t.Helper()
-	p = w.open(outbox.Options{Workers: 1}) // which is busy then
+	p = w.open(outbox.Options{Workers: 1}) // the only worker is busy then
 	p.settle()
 	held := make(chan struct{})
 	p.line.set(func(l *line) { l.after = func(*http.Request) { <-held } })
@@ -250,7 +250,7 @@ func lateNo(w *world) {
 	first.tells(1, 0)
 }
 
-// A restored database may have another conversion under the same id.
+// A restored database may have another conversion with the same ID.
 func restored(w *world) {
 	t, other := w.click(), w.click()
 	first, release := w.late(t)

@@ -10,8 +10,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// clocks is about a clock that is set, by days, in either direction, and stays
-// so: nothing waits for the old time to come again.
+// clocks tests a clock that is set forward or back by days, permanently. No
+// conversion waits for the old time.
 func clocks() []story {
 	var stories []story
 	for name, jump := range map[string]time.Duration{"SetBackByDays": -3 * day, "SetForwardByDays": 3 * day} {
@@ -28,9 +28,9 @@ func clocks() []story {
 	)
 }
 
-// beforeTidying is a part of the minute after which a queue looks for what a
-// wrong clock has put off once more: what was under way when the clock was set
-// may be written after it has looked.
+// beforeTidying is a part of the minute between two runs of Tidy. A second run is
+// needed: a delivery in progress when the clock was set may be stored after the
+// first run.
 const beforeTidying = 10 * time.Second
 
 func jumpsWithRetry(w *world, jump time.Duration) {
@@ -38,10 +38,10 @@ func jumpsWithRetry(w *world, jump time.Duration) {
 	t := w.click()
 	w.wire.say(t, 500, "")
 	p.enqueue(t)
-	w.until("it is tried", func() bool { return w.wire.count(t) > 2 })
+	w.until("it is sent", func() bool { return w.wire.count(t) > 2 })
 	w.turn(jump)
 	n := w.wire.count(t)
-	w.passUntil(beforeTidying, "it is tried again", func() bool { return w.wire.count(t) > n+2 })
+	w.passUntil(beforeTidying, "it is retried", func() bool { return w.wire.count(t) > n+2 })
 	w.wire.unsay(t)
 	p.become(t, outbox.Confirmed)
 	p.settle()
@@ -56,7 +56,7 @@ func jumpsWithRareRetry(w *world, jump time.Duration) {
 	p.enqueue(t)
 	p.until(t, outbox.Pending, func(e outbox.Entry) bool { return e.Attempts == 1 })
 	w.turn(jump)
-	w.passUntil(10*time.Minute, "it is tried again", func() bool { return w.wire.count(t) > 1 })
+	w.passUntil(10*time.Minute, "it is retried", func() bool { return w.wire.count(t) > 1 })
 	p.become(t, outbox.Confirmed)
 }
 
@@ -72,7 +72,7 @@ func jumpsWhilePaused(w *world, jump time.Duration) {
 func jumpsBetweenSweeps(w *world, jump time.Duration) {
 	book := &orders{w: w}
 	p := w.open(book.options())
-	w.until("it is asked at open", func() bool { asked, _ := book.calls(); return len(asked) == 1 })
+	w.until("the source is called at Open", func() bool { asked, _ := book.calls(); return len(asked) == 1 })
 	w.turn(jump)
 	t := w.click()
 	book.add(t)
@@ -80,7 +80,7 @@ func jumpsBetweenSweeps(w *world, jump time.Duration) {
 	p.become(t, outbox.Confirmed)
 }
 
-// forwardAndBack is a clock that is wrong for a moment, beyond the 45 days.
+// forwardAndBack has a clock that is wrong for a moment, by more than the 45 days.
 func forwardAndBack(w *world) {
 	p := w.open(outbox.Options{})
 	w.fail(sparklooptest.Status(503, ""))
@@ -93,7 +93,7 @@ func forwardAndBack(w *world) {
 	for _, jump := range []time.Duration{50 * day, -50 * day, -10 * day, 10 * day} {
 		w.turn(jump)
 		n := w.wire.count()
-		w.passUntil(beforeTidying, "it is tried again", func() bool { return w.wire.count() > n+3 })
+		w.passUntil(beforeTidying, "it is retried", func() bool { return w.wire.count() > n+3 })
 		t := w.click()
 		ts = append(ts, t)
 		p.enqueue(t)
@@ -104,7 +104,7 @@ func forwardAndBack(w *world) {
 	assert.Empty(w.t, died)
 }
 
-// lateProcess is one that starts after the clock was put right.
+// lateProcess starts a process after the clock was corrected.
 func lateProcess(w *world) {
 	w.turn(10 * day)
 	first := w.open(usual())

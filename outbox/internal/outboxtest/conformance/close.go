@@ -14,7 +14,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// closing is about a process that ends in good order.
+// closing tests a process that ends in good order.
 func closing() []story {
 	return []story{
 		{"CloseFinishesWhatIsUnderWay", closeFinishes},
@@ -29,8 +29,8 @@ func closing() []story {
 	}
 }
 
-// stall holds a process's requests back until the channel is closed or the
-// call is broken off. Each is announced.
+// stall holds a process's requests back until the channel is closed or the call is
+// canceled. It announces each request.
 func (p *process) stall(until <-chan struct{}) (underWay <-chan string) {
 	arrived := make(chan string, 100)
 	p.line.set(func(l *line) {
@@ -74,7 +74,7 @@ func closeFinishes(w *world) {
 		assert.Equal(w.t, outbox.Confirmed, p.find(t).State)
 	}
 	confirmed, _, _ := p.told()
-	assert.Len(w.t, confirmed, 1+len(ts), "the hooks were told before Close returned")
+	assert.Len(w.t, confirmed, 1+len(ts), "the hooks ran before Close returned")
 }
 
 func closeBreaksOff(w *world) {
@@ -94,14 +94,14 @@ func closeBreaksOff(w *world) {
 	for _, t := range ts {
 		e := p.find(t)
 		assert.Equal(w.t, outbox.Pending, e.State)
-		assert.Zero(w.t, e.Attempts, "what was broken off is no attempt")
+		assert.Zero(w.t, e.Attempts, "a canceled delivery is no attempt")
 	}
 	began = time.Now()
 	w.open(outbox.Options{}).delivered(1 + len(ts))
-	assert.Less(w.t, time.Since(began), 10*time.Second, "the next one need not wait until the first is surely dead")
+	assert.Less(w.t, time.Since(began), 10*time.Second, "the next process does not wait for the end of a claim")
 }
 
-// closeKeepsAnswer breaks a call off when its answer has just come.
+// closeKeepsAnswer cancels a call when its answer has just arrived.
 func closeKeepsAnswer(w *world) {
 	p := w.open(outbox.Options{})
 	p.settle()
@@ -142,7 +142,7 @@ func closeSendsNothing(w *world) {
 	}
 }
 
-// quickly asserts that a process can be closed in a moment.
+// quickly asserts that a process closes without a wait.
 func (w *world) quickly(p *process) {
 	w.t.Helper()
 	began := time.Now()

@@ -14,13 +14,13 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// takeover is the time after which another process has surely taken up what a
-// dead one was delivering.
+// takeover is a time after which another process has surely taken over a dead
+// process's conversions.
 const takeover = 3 * time.Minute
 
 var errDead = errors.New("the process is dead")
 
-// crashing is about a process that dies, at each point of a delivery.
+// crashing tests a process that dies at each point of a delivery.
 func crashing() []story {
 	return []story{
 		{"DiesAfterEnqueueing", diesAfterEnqueueing},
@@ -43,7 +43,7 @@ func diesAfterEnqueueing(w *world) {
 	w.open(outbox.Options{}).delivered(len(ts))
 }
 
-// dieBefore has a process die when a request is on its way to SparkLoop.
+// dieBefore kills a process when a request is on its way to SparkLoop.
 func (p *process) dieBefore() {
 	p.line.set(func(l *line) {
 		l.before = func(*http.Request) error {
@@ -53,7 +53,7 @@ func (p *process) dieBefore() {
 	})
 }
 
-// dieAfter has a process die when an answer is on its way back.
+// dieAfter kills a process when an answer is on its way back.
 func (p *process) dieAfter() {
 	p.line.set(func(l *line) { l.after = func(*http.Request) { p.crash() } })
 }
@@ -64,8 +64,8 @@ func (p *process) dead() bool {
 	return p.crashed
 }
 
-// taken asserts that a second process takes a conversion up, and returns what
-// became of it.
+// taken asserts that a second process takes a conversion over, and returns its
+// entry.
 func (w *world) taken(first *process, t sparkloop.Tracking, s outbox.State) outbox.Entry {
 	w.t.Helper()
 	w.until("the first process is dead", first.dead)

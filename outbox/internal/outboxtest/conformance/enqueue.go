@@ -13,7 +13,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// enqueuing is about what comes into a queue, and what does not.
+// enqueuing tests which conversions Enqueue stores.
 func enqueuing() []story {
 	return []story{
 		{"EnqueuedIsConfirmed", enqueuedIsConfirmed},
@@ -52,7 +52,7 @@ func enqueuedIsConfirmed(w *world) {
 	assert.NotZero(w.t, e.ID)
 }
 
-// testClick is sent like any other one, and told from them.
+// testClick is sent like any other conversion, and is marked as a test.
 func testClick(w *world) {
 	p := w.open(outbox.Options{})
 	t, swept := w.click(), w.click()
@@ -61,7 +61,7 @@ func testClick(w *world) {
 	assert.Equal(w.t, t, p.become(t, outbox.Confirmed).Tracking)
 	require.Len(w.t, p.list(outbox.Confirmed), 1)
 	assert.True(w.t, p.list(outbox.Confirmed)[0].Tracking.Test)
-	w.until("the hook is told", func() bool { confirmed, _, _ := p.told(); return len(confirmed) == 1 && confirmed[0].Tracking.Test })
+	w.until("the hook runs", func() bool { confirmed, _, _ := p.told(); return len(confirmed) == 1 && confirmed[0].Tracking.Test })
 	source := w.open(outbox.Options{Source: func(context.Context, time.Time) ([]sparkloop.Tracking, error) {
 		return []sparkloop.Tracking{swept}, nil
 	}})
@@ -89,7 +89,7 @@ func enqueuedTwice(w *world) {
 	assert.Len(w.t, p.list(outbox.Pending), 1)
 	assert.Len(w.t, p.list(outbox.Dead), 1)
 	assert.Len(w.t, p.list(outbox.Expired), 1)
-	assert.Len(w.t, p.list(outbox.Confirmed), 2, "with the one that settle has enqueued")
+	assert.Len(w.t, p.list(outbox.Confirmed), 2, "including the conversion of settle")
 
 	w.pass(2 * time.Hour)
 	t := before[outbox.Pending].Tracking
@@ -106,9 +106,9 @@ func enqueuedAgainIsTold(w *world) {
 	for s, e := range entries {
 		line := again + e.Tracking.Key() + " state=" + string(s)
 		p.enqueue(e.Tracking)
-		w.until("Enqueue tells of "+line, func() bool { return p.log.count(line) == 1 })
+		w.until("Enqueue logs "+line, func() bool { return p.log.count(line) == 1 })
 		require.NoError(w.t, p.enqueueTx(e.Tracking, true))
-		w.until("EnqueueTx tells of "+line, func() bool { return p.log.count(line) == 2 })
+		w.until("EnqueueTx logs "+line, func() bool { return p.log.count(line) == 2 })
 	}
 	t := w.click()
 	require.NoError(w.t, p.enqueueTx(t, true))
@@ -192,7 +192,7 @@ func assertEmpty(w *world, p *process) {
 	assert.Zero(w.t, w.wire.count())
 }
 
-// invalid are trackings that cannot be real.
+// invalid are trackings that Validate rejects.
 func invalid(w *world) map[string]sparkloop.Tracking {
 	good := w.click()
 	spaced, long, halved, early := good, good, good, good
@@ -250,7 +250,7 @@ func rolledBack(w *world) {
 	require.NoError(w.t, err)
 	assert.Zero(w.t, orders)
 
-	require.NoError(w.t, p.enqueueTx(t, true), "the buyer tries again")
+	require.NoError(w.t, p.enqueueTx(t, true), "the buyer repeats the purchase")
 	p.become(t, outbox.Confirmed)
 }
 
@@ -277,7 +277,7 @@ func enqueueOnly(w *world) {
 	worker := w.open(outbox.Options{})
 	web.delivered(len(ts))
 	t := w.click()
-	web.enqueue(t) // while the other one runs and hears nothing of it
+	web.enqueue(t) // the other process runs and gets no notice of it
 	worker.become(t, outbox.Confirmed)
 	worker.tells(len(ts)+1, 0)
 	web.tells(0, 0)

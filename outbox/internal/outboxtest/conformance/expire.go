@@ -9,8 +9,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// expiring is about the 45 days. What says nothing about a conversion cannot
-// end it, however late.
+// expiring tests the 45 days. An answer that does not concern the conversion never
+// expires it, however late.
 func expiring() []story {
 	stories := []story{
 		{"NoAfterItsTimeIsExpired", noAfterItsTime},
@@ -66,24 +66,24 @@ func unknownCapture(w *world) {
 	p.enqueue(early)
 	w.pass(44 * day)
 	asked := w.wire.count(late)
-	w.until("it is tried again", func() bool { return w.wire.count(late) > asked+1 })
+	w.until("it is retried", func() bool { return w.wire.count(late) > asked+1 })
 	assert.Equal(w.t, outbox.Pending, p.find(late).State)
 	w.recover()
 	assert.Equal(w.t, late, p.become(late, outbox.Expired).Tracking)
 	assert.Equal(w.t, early, p.become(early, outbox.Dead).Tracking)
 }
 
-// outageExpiresNothing has a SparkLoop that answers 500 to all: that is not
-// about the conversion with which a paused queue happens to ask.
+// outageExpiresNothing makes SparkLoop answer 500 to all requests. This does not
+// concern the conversion that is the probe.
 func outageExpiresNothing(w *world) {
 	p := w.open(outbox.Options{})
 	const all = 4
 	w.pause(p, sparklooptest.Status(500, `{"error":"Internal Server Error"}`), all)
 	tried := func() {
 		n := w.wire.count()
-		w.until("each is tried again", func() bool { return w.wire.count() > n+2*all })
+		w.until("each is retried", func() bool { return w.wire.count() > n+2*all })
 	}
-	tried() // what was under way when the pause began is none of it
+	tried() // deliveries in progress when the pause began are not probes
 	w.turn(46 * day)
 	tried()
 	assert.Equal(w.t, all, p.stats().Pending)
@@ -91,22 +91,22 @@ func outageExpiresNothing(w *world) {
 	p.delivered(all)
 }
 
-// nothingExpires has a fault meet conversions after their time: first a single
-// one, which pauses the queue for a 401 alone, then two.
+// nothingExpires has a fault and conversions after their 45 days: first one, which
+// pauses the queue only for a 401, then two.
 func nothingExpires(w *world, f sparklooptest.Fault) {
 	p := w.open(outbox.Options{})
 	w.fail(f)
 	no, yes := aged(w.unknown(), 46*day), aged(w.click(), 46*day)
 	tried := func(more int) {
 		n := w.wire.count()
-		w.until("it is tried again", func() bool { return w.wire.count() >= n+more })
+		w.until("it is retried", func() bool { return w.wire.count() >= n+more })
 	}
 	p.enqueue(no)
 	tried(6) // an unknown route costs four requests
 	assert.Equal(w.t, outbox.Pending, p.find(no).State)
 	p.enqueue(yes)
 	tried(10)
-	if s := p.stats(); s.Confirmed == 0 { // a cut answer ends as confirmed before
+	if s := p.stats(); s.Confirmed == 0 { // after a cut answer the conversion is already confirmed
 		assert.Equal(w.t, 2, s.Pending)
 	}
 	_, died, _ := p.told()

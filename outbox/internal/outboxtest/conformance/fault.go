@@ -13,7 +13,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// failing is about a database that is away, full or read-only for a while.
+// failing tests a database that is unreachable, full or read-only for a while.
 func failing() []story {
 	return []story{
 		{"DatabaseThatTakesNothingInIsAnError", takesNothingIn},
@@ -25,7 +25,7 @@ func failing() []story {
 	}
 }
 
-// atOnce is how long a failing call may take.
+// atOnce bounds a failing call.
 const atOnce = 8 * time.Second
 
 func takesNothingIn(w *world) {
@@ -46,13 +46,13 @@ func takesNothingIn(w *world) {
 		assert.NotZero(w.t, p.stats().Confirmed, f.Name)
 		require.NoError(w.t, f.End(w.ctx()), f.Name)
 
-		w.until("it takes in again after: "+f.Name, func() bool { return p.Enqueue(w.ctx(), ts[0]) == nil })
+		w.until("it accepts writes again after: "+f.Name, func() bool { return p.Enqueue(w.ctx(), ts[0]) == nil })
 		p.enqueue(ts...)
 		p.delivered(1 + (i+1)*len(ts))
 	}
 }
 
-// answerStoredLater has the database fail between the question and the answer.
+// answerStoredLater makes the database fail between a request and its answer.
 func answerStoredLater(w *world) {
 	for _, f := range w.db.Faults() {
 		p := w.open(outbox.Options{})
@@ -70,7 +70,7 @@ func answerStoredLater(w *world) {
 		w.until("the answer is there", func() bool { return w.wire.answers(200) > answers })
 		w.never("it is confirmed", func() bool { return p.stats().Confirmed == before+len(ts) })
 		require.NoError(w.t, f.End(w.ctx()), f.Name)
-		w.until("it takes in again after: "+f.Name, func() bool { return p.Enqueue(w.ctx(), ts[0]) == nil })
+		w.until("it accepts writes again after: "+f.Name, func() bool { return p.Enqueue(w.ctx(), ts[0]) == nil })
 		p.enqueue(ts...)
 		w.passUntil(takeover, "all are confirmed", func() bool { return p.stats().Confirmed == before+len(ts) })
 		_, died, _ := p.told()
@@ -107,7 +107,7 @@ func goesAway(w *world) {
 
 	w.never("something is sent", func() bool { return w.wire.count(t) > 0 })
 	w.db.Mend(p.Queue)
-	w.until("it takes in again", func() bool { return p.Enqueue(w.ctx(), t) == nil })
+	w.until("it accepts writes again", func() bool { return p.Enqueue(w.ctx(), t) == nil })
 	w.passUntil(time.Minute, "it is delivered", func() bool { return w.api.Confirmed(t) })
 	p.become(t, outbox.Confirmed)
 	p.settle()
@@ -125,7 +125,7 @@ func goesAwayInMidDelivery(w *world) {
 		w.never("all are confirmed", func() bool { return w.wire.answers(200) == all })
 		w.db.Mend(p.Queue)
 		n := w.wire.count()
-		w.passUntil(time.Minute, "it goes on", func() bool { return w.wire.count() > n })
+		w.passUntil(time.Minute, "it resumes", func() bool { return w.wire.count() > n })
 	}
 	p.deliveredIn(time.Minute, all)
 	assert.Equal(w.t, all, w.wire.answers(200), "each is confirmed once")

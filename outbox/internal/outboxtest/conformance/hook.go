@@ -13,7 +13,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// hooking is about the functions that a program has the queue call.
+// hooking tests OnConfirmed, OnDead and OnPaused.
 func hooking() []story {
 	return []story{
 		{"HooksAreToldWhatIsStored", hooksAreTold},
@@ -58,13 +58,13 @@ func hooksPanic(w *world) {
 	for range 5 {
 		p.enqueue(w.click(), w.unknown())
 	}
-	w.until("all have their answer", func() bool { s := p.stats(); return s.Confirmed == 5 && s.Dead == 5 })
+	w.until("all are answered", func() bool { s := p.stats(); return s.Confirmed == 5 && s.Dead == 5 })
 	w.pause(p, sparklooptest.Status(503, ""), 3)
 	w.recover()
-	w.until("it goes on", func() bool { return p.stats().Confirmed == 8 })
-	w.until("the log has it", func() bool { return p.log.has("confirmed: no", "dead: no", "paused: no") })
+	w.until("it resumes", func() bool { return p.stats().Confirmed == 8 })
+	w.until("it is logged", func() bool { return p.log.has("confirmed: no", "dead: no", "paused: no") })
 	assert.Equal(w.t, 5, p.stats().Dead)
-	assert.Equal(w.t, 5, w.wire.answers(404), "they were asked for once")
+	assert.Equal(w.t, 5, w.wire.answers(404), "each was sent once")
 }
 
 func hooksExit(w *world) {
@@ -73,10 +73,10 @@ func hooksExit(w *world) {
 	for range 10 { // more than there are workers
 		p.enqueue(w.click(), w.unknown())
 	}
-	w.until("all have their answer", func() bool { s := p.stats(); return s.Confirmed == 10 && s.Dead == 10 })
+	w.until("all are answered", func() bool { s := p.stats(); return s.Confirmed == 10 && s.Dead == 10 })
 	w.pause(p, sparklooptest.Status(503, ""), 3)
 	w.recover()
-	w.until("it goes on", func() bool { return p.stats().Confirmed == 13 })
+	w.until("it resumes", func() bool { return p.stats().Confirmed == 13 })
 	assert.True(w.t, p.log.has("called runtime.Goexit"))
 }
 
@@ -90,7 +90,7 @@ func hooksUseQueue(w *world) {
 		found, ok, err := p.Lookup(w.ctx(), e.Tracking)
 		assert.NoError(w.t, err)
 		assert.True(w.t, ok)
-		assert.Equal(w.t, e.State, found.State, "it is in the database before the hook is called")
+		assert.Equal(w.t, e.State, found.State, "the state is stored before the hook runs")
 		_, err = p.Stats(w.ctx())
 		assert.NoError(w.t, err)
 		if i := int(at.Add(1)) - 1; i < len(next) {
@@ -101,7 +101,7 @@ func hooksUseQueue(w *world) {
 	p = w.open(outbox.Options{Workers: 1, OnConfirmed: look, OnDead: look})
 	close(ready)
 	p.enqueue(w.unknown())
-	w.until("one brings in the next", func() bool { return done.Load() == int64(1+len(next)) })
+	w.until("one enqueues the next", func() bool { return done.Load() == int64(1+len(next)) })
 	assert.Equal(w.t, len(next), p.stats().Confirmed)
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// limiting is about the one rate limit of all processes.
+// limiting tests the rate limit of all processes together.
 func limiting() []story {
 	return []story{
 		{"ProcessesAndDirectCallsShareTheLimit", sharedLimit},
@@ -24,13 +24,14 @@ func limiting() []story {
 	}
 }
 
-// limited has SparkLoop hold a limit, and returns the same for its clients.
+// limited sets SparkLoop's limit, and returns the option with the same limit for
+// clients.
 func (w *world) limited(requests int, window time.Duration) sparkloop.Option {
 	w.serve(sparklooptest.WithRateLimit(requests, window))
 	return sparkloop.WithRateLimit(requests, window)
 }
 
-// window is of a limit. A quarter of it is what a busy machine may be late by.
+// window is the window of a limit. A busy machine may be late by a quarter of it.
 const window = 2 * time.Second
 
 func sharedLimit(w *world) {
@@ -88,12 +89,12 @@ func tooManyHoldsAll(w *world) {
 	w.until("there is a 429", func() bool { return w.wire.answers(429) == 1 })
 	t := w.click()
 	for _, p := range ps {
-		_, err := p.Client().Conversions.Confirm(w.ctx(), t) // is held too
+		_, err := p.Client().Conversions.Confirm(w.ctx(), t) // must wait too
 		require.NoError(w.t, err)
 	}
 	ps[0].delivered(all)
 
-	const onItsWay = 500 * time.Millisecond // who had leave to send already
+	const onItsWay = 500 * time.Millisecond // for requests that had their slots before
 	var held time.Time
 	after := 0
 	for _, r := range w.wire.requests() {
@@ -113,7 +114,7 @@ func tooManyHoldsAll(w *world) {
 	}
 }
 
-// turnstile is a limiter of the user's own.
+// turnstile is a user's own limiter.
 type turnstile struct{ waits, pauses atomic.Int64 }
 
 func (s *turnstile) Wait(context.Context) error                 { s.waits.Add(1); return nil }

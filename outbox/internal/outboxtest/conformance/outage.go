@@ -9,7 +9,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// outages are long ones, with the options as users have them.
+// outages tests long outages with the default options.
 func outages() []story {
 	return []story{
 		{"DownForThreeDays", downForThreeDays},
@@ -18,20 +18,20 @@ func outages() []story {
 	}
 }
 
-// usual are the times that are the default.
+// usual are the default times.
 func usual() outbox.Options {
 	return outbox.Options{RetryMin: 5 * time.Second, RetryMax: time.Hour}
 }
 
-// stands lets time pass in steps, each until it is tried again, and asserts
-// that all is pending still.
+// stands lets time pass in steps. In each step it waits for a retry, and asserts
+// that all conversions are still pending.
 func (w *world) stands(p *process, steps int, step time.Duration) {
 	w.t.Helper()
 	pending := p.stats().Pending
 	for range steps {
 		n := w.wire.count()
 		w.pass(step)
-		w.until("it is tried again", func() bool { return w.wire.count() > n })
+		w.until("it is retried", func() bool { return w.wire.count() > n })
 	}
 	s := p.stats()
 	assert.Equal(w.t, pending, s.Pending)
@@ -71,7 +71,7 @@ func limitFullForADay(w *world) {
 	w.fail(sparklooptest.Status(429, `{"error":"Too many requests"}`))
 	const all = 10
 	p.enqueue(w.clicks(all)...)
-	w.until("each is tried", func() bool { return w.wire.count() >= all })
+	w.until("each is sent", func() bool { return w.wire.count() >= all })
 	w.stands(p, 3, 8*time.Hour)
 	w.recover()
 	p.deliveredIn(10*time.Minute, all)

@@ -12,7 +12,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// pausing is about a queue that stops sending while SparkLoop is away.
+// pausing tests a queue that stops sending while SparkLoop fails.
 func pausing() []story {
 	return []story{
 		{"PausesAfterTwoThatFailAlike", pausesAfterTwo},
@@ -35,7 +35,7 @@ func pausing() []story {
 	}
 }
 
-// pause has a queue with so many conversions pause on a fault.
+// pause makes a queue with n conversions pause on a fault.
 func (w *world) pause(p *process, f sparklooptest.Fault, conversions int) {
 	w.t.Helper()
 	w.fail(f)
@@ -54,7 +54,7 @@ func pausesAfterTwo(w *world) {
 	n := w.wire.count()
 	w.until("it is probed a few times", func() bool { return w.wire.count() > n+8 })
 	_, _, paused := p.told()
-	assert.Len(w.t, paused, 1, "a pause is told once")
+	assert.Len(w.t, paused, 1, "a pause is reported once")
 	assert.ErrorContains(w.t, paused[0], "503 Maintenance")
 	assert.Equal(w.t, 1, p.log.warnings("paused", "503 Maintenance"))
 	assert.Equal(w.t, s.PausedSince, p.stats().PausedSince)
@@ -76,7 +76,7 @@ func differentFailures(w *world) {
 	w.wire.say(server, 500, "")
 	w.wire.say(way, 200, "<h1>Welcome</h1>")
 	p.enqueue(server, way)
-	w.until("both are tried often", func() bool { return w.wire.count(server) > 8 && w.wire.count(way) > 8 })
+	w.until("both are sent often", func() bool { return w.wire.count(server) > 8 && w.wire.count(way) > 8 })
 	_, _, paused := p.told()
 	assert.Empty(w.t, paused)
 	assert.Zero(w.t, p.stats().PausedSince)
@@ -95,7 +95,7 @@ func goodAnswerInBetween(w *world) {
 	assert.Empty(w.t, paused)
 }
 
-// slowly makes each request take a moment, so that two at a time overlap.
+// slowly delays each request, so that two requests at a time overlap.
 func (p *process) slowly() {
 	p.line.set(func(l *line) {
 		l.before = func(r *http.Request) error {
@@ -108,12 +108,12 @@ func (p *process) slowly() {
 	})
 }
 
-// probed waits for more requests of a paused queue and asserts that none
-// overlaps with another, that no two in a row are about the same conversion,
-// and that each of them has its turn.
+// probed waits for more requests of a paused queue. It asserts that no two overlap,
+// that no two in a row are for the same conversion, and that each conversion has
+// its turn.
 func (w *world) probed(conversions int) {
 	w.t.Helper()
-	const underWay = 8 // when the pause began, in two processes
+	const underWay = 8 // requests in progress when the pause began, in two processes
 	from := w.wire.count() + underWay
 	w.until("it is probed", func() bool { return w.wire.count() > from+3*conversions })
 	probes := w.wire.requests()[from:]
@@ -143,10 +143,10 @@ func pauseHoldsAll(w *world) {
 	w.pause(first, sparklooptest.Reset(), 5)
 	second := w.open(outbox.Options{})
 	second.slowly()
-	assert.NotZero(w.t, second.stats().PausedSince, "before it has sent anything")
+	assert.NotZero(w.t, second.stats().PausedSince, "before it has sent a request")
 	w.probed(5)
 	_, _, paused := second.told()
-	assert.Empty(w.t, paused, "it was not the one who found out")
+	assert.Empty(w.t, paused, "another process noticed the pause")
 
 	w.recover()
 	second.delivered(5)
@@ -178,8 +178,8 @@ func probesGoOn(w *world) {
 	p := w.open(outbox.Options{RetryMin: 4 * time.Minute, RetryMax: 10 * time.Hour})
 	w.pause(p, sparklooptest.Status(503, ""), 6)
 	n := w.wire.count()
-	w.stands(p, 3, 5*time.Minute+time.Second) // doubled each time it would be 16 minutes by then
-	assert.LessOrEqual(w.t, w.wire.count()-n, 4+3, "what was under way, and three probes")
+	w.stands(p, 3, 5*time.Minute+time.Second) // doubling would reach 16 minutes by then
+	assert.LessOrEqual(w.t, w.wire.count()-n, 4+3, "requests in progress, and three probes")
 	w.recover()
 	p.deliveredIn(5*time.Minute, 6)
 }
@@ -192,7 +192,7 @@ func finalAnswerEndsPause(w *world) {
 	p.pauses()
 	w.recover()
 	p.become(no, outbox.Dead)
-	w.until("it goes on", func() bool { return p.stats().PausedSince.IsZero() })
+	w.until("it resumes", func() bool { return p.stats().PausedSince.IsZero() })
 }
 
 func wrongKeyPausesAlone(w *world) {
@@ -204,7 +204,7 @@ func wrongKeyPausesAlone(w *world) {
 	assert.NotZero(w.t, s.PausedSince)
 	assert.Contains(w.t, s.PausedReason, "User not found")
 	n := w.wire.count()
-	w.until("it goes on asking", func() bool { return w.wire.count() > n+10 })
+	w.until("it sends more probes", func() bool { return w.wire.count() > n+10 })
 	_, _, paused := wrong.told()
 	assert.Len(w.t, paused, 1)
 
@@ -233,8 +233,8 @@ func wrongKeyPausesForOne(w *world) {
 	p.deliveredIn(time.Minute, 1)
 }
 
-// expiringOnes are conversions that SparkLoop fails on after their time: a pause
-// would have nothing left to ask with.
+// expiringOnes are conversions after their 45 days, for which SparkLoop fails. If
+// they expired in the pause, no probe would be left.
 func expiringOnes(w *world) {
 	p := w.open(outbox.Options{})
 	w.fail(sparklooptest.Status(500, ""))
@@ -251,8 +251,8 @@ func expiringOnes(w *world) {
 	assert.Empty(w.t, paused)
 }
 
-// keyChanged is a roll-out: for a while each of two processes has another key,
-// and SparkLoop takes the new one alone.
+// keyChanged is a roll-out. For a while two processes have different keys, and
+// SparkLoop accepts only the new one.
 func keyChanged(w *world) {
 	slow, quick := w.open(outbox.Options{}), w.open(outbox.Options{})
 	w.fail(sparklooptest.Status(401, `{"error":"User not found!"}`))
@@ -269,7 +269,7 @@ func keyChanged(w *world) {
 	})
 	slow.enqueue(w.clicks(20)...)
 	quick.delivered(28)
-	assert.EqualValues(w.t, 20, sent.Load(), "the queue is not held up by the other's key")
+	assert.EqualValues(w.t, 20, sent.Load(), "the other process's key does not delay the queue")
 	slow.line.set(func(l *line) { l.key = "" })
 	quick.close()
 	slow.enqueue(w.clicks(3)...)
@@ -278,8 +278,8 @@ func keyChanged(w *world) {
 	assert.Empty(w.t, died)
 }
 
-// rejectedKey is a wrong key, as a person sees it: in the process that has it,
-// and in one that only enqueues.
+// rejectedKey tests what a person sees of a wrong key: in the process with the key,
+// and in a process that only enqueues.
 func rejectedKey(w *world) {
 	p, web := w.open(outbox.Options{}), w.open(outbox.Options{Workers: -1})
 	w.pause(p, sparklooptest.Status(401, `{"error":"User not found!"}`), 1)
@@ -316,7 +316,7 @@ func brokenOffer(w *world) {
 		p.enqueue(t)
 		w.until("it is delivered at once", func() bool { return w.api.Confirmed(t) })
 	}
-	assert.LessOrEqual(w.t, w.wire.count()-n, 5+3, "the broken ones are left alone")
+	assert.LessOrEqual(w.t, w.wire.count()-n, 5+3, "broken conversions are not sent")
 	assert.Zero(w.t, p.stats().PausedSince)
 	for _, t := range broken {
 		w.wire.say(t, 200, `{"message":"Conversion tracked successfully"}`)
@@ -324,7 +324,7 @@ func brokenOffer(w *world) {
 	p.deliveredIn(time.Minute, len(broken)+6)
 }
 
-// otherAPI is a process that would send everybody's conversions to a test.
+// otherAPI is a process that would send production's conversions to a test API.
 func otherAPI(w *world) {
 	right := w.open(outbox.Options{})
 	right.settle()
@@ -340,18 +340,18 @@ func otherAPI(w *world) {
 	wrong.close()
 
 	w.open(outbox.Options{AdoptAPI: true}, elsewhere).become(t, outbox.Confirmed)
-	assert.NotEmpty(w.t, w.open(outbox.Options{}).stats().Problems(), "the queue has changed sides")
+	assert.NotEmpty(w.t, w.open(outbox.Options{}).stats().Problems(), "the queue belongs to the other API")
 }
 
-// wrongClockExpiresNothing is a clock beyond the 45 days, and an API whose
-// answers say what time it is.
+// wrongClockExpiresNothing has a clock that is ahead by over 45 days. The API's
+// answers have the right Date.
 func wrongClockExpiresNothing(w *world) {
 	p := w.open(outbox.Options{})
 	t := w.click()
 	w.turn(46 * day)
 	w.wire.say(t, 500, `{"error":"Internal Server Error"}`)
 	p.enqueue(t)
-	w.until("it is tried", func() bool { return w.wire.count(t) > 2 })
+	w.until("it is sent", func() bool { return w.wire.count(t) > 2 })
 	assert.Equal(w.t, outbox.Pending, p.find(t).State)
 	w.wire.unsay(t)
 	p.become(t, outbox.Confirmed)

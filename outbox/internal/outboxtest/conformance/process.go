@@ -14,7 +14,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// process is one that has the queue open.
+// process is a process with an open queue.
 type process struct {
 	Queue
 
@@ -24,13 +24,13 @@ type process struct {
 
 	mu        sync.Mutex
 	crashed   bool
-	confirmed []outbox.Entry // of which OnConfirmed told
-	died      []outbox.Entry // of which OnDead told
-	paused    []error        // of which OnPaused told
+	confirmed []outbox.Entry // from OnConfirmed
+	died      []outbox.Entry // from OnDead
+	paused    []error        // from OnPaused
 }
 
-// open starts a process. It tries again within milliseconds, unless o says
-// otherwise. It is closed when the story ends.
+// open starts a process. By default it retries within milliseconds. It is closed
+// at the end of the story.
 func (w *world) open(o outbox.Options, options ...sparkloop.Option) *process {
 	w.t.Helper()
 	p, err := w.tryOpen(o, options...)
@@ -50,7 +50,7 @@ func (w *world) tryOpen(o outbox.Options, options ...sparkloop.Option) (*process
 	c := w.api.Client(append([]sparkloop.Option{sparkloop.WithHTTPClient(&http.Client{Transport: p.line})}, options...)...)
 
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel() // and delivery must go on
+	defer cancel() // delivery must continue
 	q, err := w.db.Open(ctx, c, o)
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (w *world) tryOpen(o outbox.Options, options ...sparkloop.Option) (*process
 	return p, nil
 }
 
-// end closes the queues that the story left open, all at the same time.
+// end closes all open queues at the same time.
 func (w *world) end() {
 	var ending sync.WaitGroup
 	for _, p := range w.processes {
@@ -69,7 +69,8 @@ func (w *world) end() {
 	ending.Wait()
 }
 
-// end closes the queue. A dead process gets its database back, to end sooner.
+// end closes the queue. It gives a dead process its database back, so that Close
+// returns sooner.
 func (p *process) end() {
 	if p.dead() {
 		p.w.db.Mend(p.Queue)
@@ -92,8 +93,8 @@ func (p *process) close() {
 	require.NoError(p.w.t, p.Close(ctx))
 }
 
-// crash ends the process as kill -9 does: from now on it reaches neither the
-// database nor SparkLoop.
+// crash simulates kill -9: the process no longer reaches the database and
+// SparkLoop.
 func (p *process) crash() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -115,7 +116,7 @@ func (p *process) enqueueTx(t sparkloop.Tracking, commit bool) error {
 	return p.w.db.EnqueueTx(p.w.ctx(), p.Queue, t, commit)
 }
 
-// find looks a conversion up that must be there.
+// find looks up a conversion, which must exist.
 func (p *process) find(t sparkloop.Tracking) outbox.Entry {
 	p.w.t.Helper()
 	e, ok, err := p.Lookup(p.w.ctx(), t)
@@ -132,7 +133,7 @@ func (p *process) absent(t sparkloop.Tracking) {
 	assert.False(p.w.t, ok, "%s is in the queue", t.Key())
 }
 
-// until waits for a conversion to be in a state, and to be as it is met.
+// until waits until a conversion is in a state and met returns true.
 func (p *process) until(t sparkloop.Tracking, s outbox.State, met func(outbox.Entry) bool) outbox.Entry {
 	p.w.t.Helper()
 	var e outbox.Entry
@@ -151,8 +152,8 @@ func (p *process) become(t sparkloop.Tracking, s outbox.State) outbox.Entry {
 	return p.until(t, s, nil)
 }
 
-// settle sees one more conversion through, so that the queue has had time to
-// deliver what it should not.
+// settle delivers one more conversion. A queue that delivers too much has had the
+// time to do so.
 func (p *process) settle() {
 	p.w.t.Helper()
 	t := p.w.click()
@@ -178,14 +179,13 @@ func (p *process) list(s outbox.State) []outbox.Entry {
 	return all
 }
 
-// delivered waits until so many conversions are confirmed, and asserts that
-// nothing died.
+// delivered waits until n conversions are confirmed, and asserts that none died.
 func (p *process) delivered(n int) {
 	p.w.t.Helper()
 	p.deliveredIn(0, n)
 }
 
-// deliveredIn is delivered, with time passing.
+// deliveredIn is delivered while time passes.
 func (p *process) deliveredIn(step time.Duration, n int) {
 	p.w.t.Helper()
 	p.w.passUntil(step, "all are confirmed", func() bool {

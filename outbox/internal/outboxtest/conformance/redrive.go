@@ -11,7 +11,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// redriving is about what a person brings back.
+// redriving tests Redrive and RedriveAll.
 func redriving() []story {
 	return []story{
 		{"RedriveBringsBackDeadAndExpiredOnes", redriveByID},
@@ -23,8 +23,7 @@ func redriving() []story {
 	}
 }
 
-// redrivenWaits has a conversion that died days ago pending again: it has not
-// waited for days.
+// redrivenWaits redrives a conversion that died days ago. Its wait begins anew.
 func redrivenWaits(w *world) {
 	p := w.open(outbox.Options{})
 	dead := w.unknown()
@@ -86,10 +85,10 @@ func redriveInVain(w *world) {
 		n, err := p.Redrive(w.ctx(), e.ID)
 		require.NoError(w.t, err)
 		assert.Equal(w.t, 1, n)
-		w.until("a person is told again", func() bool { _, died, _ := p.told(); return len(died) == again })
+		w.until("a person is warned again", func() bool { _, died, _ := p.told(); return len(died) == again })
 		assert.Equal(w.t, 1, p.become(t, outbox.Dead).Attempts)
-		// River may write down the end of the try before only now, which has
-		// the one under way begin again.
+		// River may store the end of the last attempt only now, which repeats the
+		// attempt in progress.
 		assert.GreaterOrEqual(w.t, w.wire.count(t), again)
 	}
 }
@@ -121,7 +120,7 @@ func redriveAll(w *world) {
 	for _, s := range []outbox.State{outbox.Dead, outbox.Expired} {
 		n, err = p.RedriveAll(w.ctx(), s)
 		require.NoError(w.t, err)
-		assert.Zero(w.t, n, "nothing is left")
+		assert.Zero(w.t, n, "none is left")
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// noKey has a server repeat the key in all that it says.
+// noKey has a server that repeats the key in all its answers.
 func noKey(w *world) {
 	const key = "marked-key-5f0c2e"
 	w.serve(sparklooptest.WithAPIKey(key))

@@ -11,7 +11,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// sharing is about several workers and several processes.
+// sharing tests several workers and several processes.
 func sharing() []story {
 	return []story{
 		{"ProcessesShareTheWork", processesShare},
@@ -36,9 +36,9 @@ func processesShare(w *world) {
 	work.Wait()
 	ps[0].delivered(all)
 	for _, t := range ts {
-		assert.Equal(w.t, 1, w.wire.count(t), "each is asked for by one")
+		assert.Equal(w.t, 1, w.wire.count(t), "each is sent by one process")
 	}
-	w.until("the hooks are told", func() bool {
+	w.until("the hooks run", func() bool {
 		told := 0
 		for _, p := range ps {
 			confirmed, _, _ := p.told()
@@ -59,15 +59,15 @@ func workersAreTheMost(w *world) {
 	}
 	select {
 	case <-underWay:
-		assert.Fail(w.t, "a fourth is under way")
+		assert.Fail(w.t, "a fourth delivery is in progress")
 	case <-time.After(300 * time.Millisecond):
 	}
 	close(answer)
 	p.delivered(11)
 }
 
-// oneLeaves is a deployment: processes end while there is work, and whatever
-// they had taken is free at once.
+// oneLeaves is a deployment. Processes end while there is work, and their
+// conversions are free at once.
 func oneLeaves(w *world) {
 	ts := w.clicks(100)
 	for i := range 10 {

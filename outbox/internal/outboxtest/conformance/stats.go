@@ -11,7 +11,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// counting is about what a queue shows of itself, and for how long.
+// counting tests Stats, List, Lookup and Delivered, and how long conversions are
+// stored.
 func counting() []story {
 	return []story{
 		{"StatsOfAnEmptyQueue", statsOfEmpty},
@@ -122,7 +123,7 @@ func statsOldest(w *world) {
 
 func listOrder(w *world) {
 	web := w.open(outbox.Options{Workers: -1})
-	const all = 230 // more than a page, whatever an engine's page is
+	const all = 230 // more than a page of either engine
 	ts := w.clicks(all)
 	web.enqueue(ts...)
 	slices.Reverse(ts)
@@ -149,7 +150,7 @@ func listLeftEarly(w *world) {
 	for range 50 {
 		for e, err := range p.List(w.ctx(), outbox.Pending) {
 			require.NoError(w.t, err)
-			again, ok, err := p.Lookup(w.ctx(), e.Tracking) // in mid-list
+			again, ok, err := p.Lookup(w.ctx(), e.Tracking) // in the middle of the list
 			require.NoError(w.t, err)
 			require.True(w.t, ok)
 			assert.Equal(w.t, e, again)
@@ -170,7 +171,7 @@ func lookup(w *world) {
 	p.absent(w.click())
 	p.absent(sparkloop.Tracking{Offer: t.Submission, Submission: t.Offer})
 	for _, bad := range invalid(w) {
-		_, ok, err := p.Lookup(w.ctx(), bad) // whether that is an error is the engine's
+		_, ok, err := p.Lookup(w.ctx(), bad) // an engine may return an error
 		assert.False(w.t, ok && err == nil)
 	}
 }
@@ -187,12 +188,12 @@ func keep(w *world) {
 	p.become(young, outbox.Confirmed)
 
 	w.pass(day + time.Hour)
-	w.until("the old one goes", func() bool { return p.stats().Confirmed == 1 })
+	w.until("the old one is deleted", func() bool { return p.stats().Confirmed == 1 })
 	p.absent(old)
 	assert.Equal(w.t, outbox.Confirmed, p.find(young).State)
 	assert.Equal(w.t, before, p.find(dead))
 	w.pass(day)
-	w.until("the young one goes", func() bool { return p.stats().Confirmed == 0 })
+	w.until("the young one is deleted", func() bool { return p.stats().Confirmed == 0 })
 	assert.Equal(w.t, before, p.find(dead))
 
 	p.enqueue(old)

@@ -1,5 +1,5 @@
-// Package conformance is what an outbox must do, told in stories. Both engines
-// run all of them.
+// Package conformance tests the behaviour of an outbox, in stories. Both engines run
+// all of them.
 package conformance
 
 import (
@@ -12,30 +12,28 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// Database is a fresh database of an engine. Each queue that Open returns
-// stands for a process of its own, with connections of its own.
+// Database is a fresh database of an engine. Each queue from Open stands for a
+// separate process, with its own connections.
 type Database interface {
-	// Open opens the queue as a process does when it starts.
+	// Open opens the queue, as a process does at its start.
 	Open(ctx context.Context, c *sparkloop.Client, o outbox.Options) (Queue, error)
 
-	// EnqueueTx adds an order and the conversion in one transaction, which is
-	// then committed or rolled back. A refused conversion does not stop
-	// that; its error is returned.
+	// EnqueueTx adds an order and the conversion in one transaction, and commits or
+	// rolls it back. It does so even if the conversion is rejected, and returns that
+	// error.
 	EnqueueTx(ctx context.Context, q Queue, t sparkloop.Tracking, commit bool) error
 
-	// Orders counts the orders that were committed.
+	// Orders counts the committed orders.
 	Orders(ctx context.Context) (int, error)
 
-	// Replace puts another conversion in the place of one, under its id.
+	// Replace replaces a conversion by another with the same ID.
 	Replace(ctx context.Context, t, by sparkloop.Tracking) error
 
-	// Cut takes the database away from a process, in the middle of whatever it
-	// is doing, and Mend gives it back.
+	// Cut disconnects a process from the database at any moment. Mend reconnects it.
 	Cut(q Queue)
 	Mend(q Queue)
 
-	// Faults are the ways in which the database can be there and not take
-	// anything in.
+	// Faults are the ways in which a reachable database can reject all writes.
 	Faults() []Fault
 }
 
@@ -52,17 +50,17 @@ type Fault struct {
 	Begin, End func(ctx context.Context) error
 }
 
-// story is something that happens to a queue, and how it ends.
+// story is one test of the suite.
 type story struct {
 	name string
 	tell func(w *world)
 }
 
-// atATime is how many stories are told at the same time. They wait more than
-// they work, so it is more than go test would run on a small machine.
+// atATime is how many stories run at the same time. They mostly wait, so it is more
+// than go test would run on a small machine.
 const atATime = 10
 
-// Run tells all stories, each in a database of its own.
+// Run runs all stories, each in its own database.
 func Run(t *testing.T, fresh func(t *testing.T) Database) {
 	t.Helper()
 	var telling sync.WaitGroup

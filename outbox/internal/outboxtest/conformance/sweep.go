@@ -13,7 +13,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// sweeping is about Options.Source, the orders that should be in the queue.
+// sweeping tests Options.Source.
 func sweeping() []story {
 	return []story{
 		{"SweepBringsInWhatIsMissing", sweepBringsIn},
@@ -29,7 +29,7 @@ func sweeping() []story {
 	}
 }
 
-// orders are the merchant's own, and note when they are asked for.
+// orders are a merchant's orders. They note the calls of the source.
 type orders struct {
 	w *world
 
@@ -37,7 +37,7 @@ type orders struct {
 	ts     []sparkloop.Tracking
 	asked  []time.Time // on the queue's clock
 	since  []time.Time
-	answer func(n int) error // instead of ts, for the nth time, unless nil
+	answer func(n int) error // if not nil, returns the error of the nth call
 }
 
 func (o *orders) source(ctx context.Context, since time.Time) ([]sparkloop.Tracking, error) {
@@ -84,7 +84,7 @@ func sweepBringsIn(w *world) {
 		assert.Equal(w.t, 1, w.wire.count(t))
 		assert.Equal(w.t, t, p.find(t).Tracking)
 	}
-	assert.Equal(w.t, 1, p.log.warnings("swept=3"), "somewhere the program forgets to enqueue")
+	assert.Equal(w.t, 1, p.log.warnings("swept=3"), "the program does not enqueue somewhere")
 }
 
 func sweepLeavesKnown(w *world) {
@@ -108,15 +108,15 @@ func sweepLeavesKnown(w *world) {
 }
 
 func sweepOfMany(w *world) {
-	const all = 510 // more than an engine is given at a time
+	const all = 510 // more than one batch for an engine
 	book := &orders{w: w}
 	book.add(w.clicks(all)...)
-	w.fail(sparklooptest.Status(503, "")) // so that nothing else is busy
+	w.fail(sparklooptest.Status(503, "")) // so that no delivery is in progress
 	o := patient()
 	o.Source = book.source
 	p := w.open(o)
-	w.until("half of them are in", func() bool { return p.stats().Pending > all/2 }) // a slow disk needs its time
-	w.until("all are in", func() bool { return p.log.warnings("swept=510") == 1 })
+	w.until("half of them are enqueued", func() bool { return p.stats().Pending > all/2 }) // a slow disk needs its time
+	w.until("all are enqueued", func() bool { return p.log.warnings("swept=510") == 1 })
 	s := p.stats()
 	assert.Equal(w.t, all, s.Swept)
 	assert.Equal(w.t, all, s.Pending)
@@ -128,7 +128,7 @@ func sweepsEvery(w *world) {
 	o.SourceEvery = 3 * time.Hour
 	opened := w.now()
 	p := w.open(o)
-	w.until("it is asked at open", func() bool { asked, _ := book.calls(); return len(asked) == 1 })
+	w.until("the source is called at Open", func() bool { asked, _ := book.calls(); return len(asked) == 1 })
 	asked, since := book.calls()
 	assert.WithinRange(w.t, since[0], opened.Add(-45*day-time.Second), asked[0].Add(-45*day))
 	assert.Equal(w.t, time.UTC, since[0].Location())
@@ -138,14 +138,14 @@ func sweepsEvery(w *world) {
 	t := w.click()
 	book.add(t)
 	w.pass(2 * time.Hour)
-	w.until("it is asked again", func() bool { asked, _ := book.calls(); return len(asked) == 2 })
+	w.until("the source is called again", func() bool { asked, _ := book.calls(); return len(asked) == 2 })
 	asked, since = book.calls()
-	assert.WithinRange(w.t, since[1], opened.Add(-day-time.Second), asked[0].Add(-day+time.Second), "the last time and a day more")
+	assert.WithinRange(w.t, since[1], opened.Add(-day-time.Second), asked[0].Add(-day+time.Second), "since the last sweep, plus a day")
 	p.become(t, outbox.Confirmed)
 	assert.Equal(w.t, 1, p.stats().Swept)
 
 	w.pass(3*time.Hour + time.Second)
-	w.until("it is asked a third time", func() bool { asked, _ := book.calls(); return len(asked) == 3 })
+	w.until("the source is called a third time", func() bool { asked, _ := book.calls(); return len(asked) == 3 })
 	third, since := book.calls()
 	assert.WithinRange(w.t, since[2], asked[1].Add(-day-2*time.Second), third[1].Add(-day+time.Second))
 }
@@ -156,7 +156,7 @@ func sweepWithinKeep(w *world) {
 	o.Keep = 10 * day
 	opened := w.now()
 	w.open(o)
-	w.until("it is asked at open", func() bool { asked, _ := book.calls(); return len(asked) == 1 })
+	w.until("the source is called at Open", func() bool { asked, _ := book.calls(); return len(asked) == 1 })
 	asked, since := book.calls()
 	assert.WithinRange(w.t, since[0], opened.Add(-9*day-time.Second), asked[0].Add(-9*day))
 }
@@ -177,7 +177,7 @@ func sourceFails(w *world) {
 	p := w.open(book.options())
 	p.settle()
 	for n := 1; n < 3; n++ {
-		w.until("it is asked", func() bool { asked, _ := book.calls(); return len(asked) == n })
+		w.until("the source is called", func() bool { asked, _ := book.calls(); return len(asked) == n })
 		w.pass(61 * time.Second)
 	}
 	p.become(t, outbox.Confirmed)
@@ -238,7 +238,7 @@ func sweepTogether(w *world) {
 	}
 	ps[0].delivered(len(ts))
 	for _, book := range books {
-		w.until("each asks at open", func() bool { asked, _ := book.calls(); return len(asked) == 1 })
+		w.until("each calls the source at Open", func() bool { asked, _ := book.calls(); return len(asked) == 1 })
 	}
 	assert.Equal(w.t, len(ts), ps[0].stats().Swept, "each is counted once")
 
@@ -255,7 +255,7 @@ func sweepTogether(w *world) {
 
 	third := &orders{w: w}
 	w.open(third.options())
-	w.until("one that starts later asks at open", func() bool { asked, _ := third.calls(); return len(asked) == 1 })
+	w.until("a later process calls the source at Open", func() bool { asked, _ := third.calls(); return len(asked) == 1 })
 	asked, since := third.calls()
-	assert.WithinRange(w.t, since[0], asked[0].Add(-45*day-time.Second), asked[0].Add(-45*day), "for everything")
+	assert.WithinRange(w.t, since[0], asked[0].Add(-45*day-time.Second), asked[0].Add(-45*day), "for the whole reach")
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// listen keeps what the hooks are told, and passes it on to the story's own.
+// listen stores the arguments of the hooks, and calls the story's own hooks.
 func (p *process) listen(o *outbox.Options) {
 	confirmed, dead, paused := o.OnConfirmed, o.OnDead, o.OnPaused
 	keep := func(list *[]outbox.Entry, hook func(outbox.Entry)) func(outbox.Entry) {
@@ -35,10 +35,10 @@ func (p *process) listen(o *outbox.Options) {
 	}
 }
 
-// tells waits until the hooks were told of so many conversions.
+// tells waits until the hooks were called for n conversions.
 func (p *process) tells(confirmed, died int) {
 	p.w.t.Helper()
-	p.w.until("the hooks are told", func() bool {
+	p.w.until("the hooks run", func() bool {
 		c, d, _ := p.told()
 		return len(c) >= confirmed && len(d) >= died
 	})
@@ -47,13 +47,13 @@ func (p *process) tells(confirmed, died int) {
 	assert.Len(p.w.t, d, died)
 }
 
-// pauses waits until the process has found out that the queue pauses.
+// pauses waits until the process has noticed that the queue pauses.
 func (p *process) pauses() {
 	p.w.t.Helper()
 	p.w.until("the queue pauses", func() bool { _, _, paused := p.told(); return len(paused) > 0 })
 }
 
-// told is what the hooks were told so far.
+// told returns the arguments of the hooks so far.
 func (p *process) told() (confirmed, died []outbox.Entry, paused []error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,7 +78,7 @@ func (j *journal) String() string {
 	return j.text.String()
 }
 
-// warnings counts the lines at level Warn that have all those words.
+// warnings counts the lines at level Warn that contain all words.
 func (j *journal) warnings(words ...string) int {
 	n := 0
 	for line := range strings.Lines(j.String()) {
@@ -89,10 +89,10 @@ func (j *journal) warnings(words ...string) int {
 	return n
 }
 
-// count says how often a text is in the log.
+// count returns how often the log contains a text.
 func (j *journal) count(text string) int { return strings.Count(j.String(), text) }
 
-// has says whether all those texts are in the log.
+// has reports whether the log contains all texts.
 func (j *journal) has(texts ...string) bool {
 	return containsAll(j.String(), texts)
 }

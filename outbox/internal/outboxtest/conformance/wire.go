@@ -12,8 +12,8 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// wire is the network between the processes and SparkLoop. It notes what is
-// sent, and can answer for a single conversion.
+// wire is the network between the processes and SparkLoop. It notes all requests,
+// and can answer those of a single conversion.
 type wire struct {
 	api http.RoundTripper
 	now func() time.Time // on SparkLoop's clock
@@ -23,7 +23,7 @@ type wire struct {
 	script map[string]said
 }
 
-// request is one that a process has sent, and what came of it.
+// request is a request of a process, and its result.
 type request struct {
 	from         *process
 	conversion   string // its Key
@@ -31,28 +31,27 @@ type request struct {
 	status       int // 0: no answer came
 }
 
-// said is what is answered in SparkLoop's place.
+// said is an answer in SparkLoop's place.
 type said struct {
 	status int
 	body   string
 }
 
-// say answers each request about a conversion from now on.
+// say sets the answer to all requests of a conversion from now on.
 func (n *wire) say(t sparkloop.Tracking, status int, body string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.script[t.Key()] = said{status, body}
 }
 
-// unsay lets SparkLoop answer for the conversion itself again.
+// unsay lets SparkLoop answer again.
 func (n *wire) unsay(t sparkloop.Tracking) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.script, t.Key())
 }
 
-// requests are all that were sent and have ended, in the order in which they
-// began.
+// requests returns all requests that have ended, in the order of their beginnings.
 func (n *wire) requests() []request {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -61,7 +60,7 @@ func (n *wire) requests() []request {
 	return all
 }
 
-// count is how many requests were sent, about the conversion alone if one is given.
+// count returns the number of requests, or of those for the given conversions.
 func (n *wire) count(ts ...sparkloop.Tracking) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -159,7 +158,7 @@ func (n *wire) carry(r *http.Request, conversion string) (*http.Response, error)
 	}, nil
 }
 
-// conversionOf is the Key of the conversion that a path is about, or "".
+// conversionOf returns the Key of the conversion in a path, or "".
 func conversionOf(path string) string {
 	_, rest, _ := strings.Cut(path, "/offers/")
 	parts := strings.Split(rest, "/")

@@ -16,20 +16,20 @@ import (
 const (
 	day = 24 * time.Hour
 
-	// patience is how long a story waits for what must happen. It is shorter
-	// than a dead process's claims hold, unless the clock is moved.
+	// patience bounds the wait for an expected event. It is shorter than the claims
+	// of a dead process.
 	patience = 30 * time.Second
 )
 
-// world is where a story takes place: one database, one SparkLoop, one clock,
-// and the processes that come and go.
+// world is the setting of a story: one database, one SparkLoop, one clock, and
+// processes.
 type world struct {
 	t         *testing.T
 	db        Database
 	api       *sparklooptest.Server
 	wire      *wire
 	ahead     atomic.Int64 // of the real clock, in nanoseconds
-	passed    atomic.Int64 // of that, what has passed for SparkLoop too
+	passed    atomic.Int64 // part of ahead that has passed for SparkLoop too
 	processes []*process
 }
 
@@ -40,14 +40,14 @@ func newWorld(t *testing.T, db Database) *world {
 	return w
 }
 
-// serve puts another SparkLoop in the place of the one that is there.
+// serve replaces the fake SparkLoop.
 func (w *world) serve(options ...sparklooptest.Option) {
 	w.api = sparklooptest.NewServer(w.t, options...)
 	w.wire.api = w.api.Transport()
 	w.wire.now = func() time.Time { return time.Now().Add(time.Duration(w.passed.Load())) }
 }
 
-// now is the time on the clock of all queues.
+// now returns the time on the clock of all queues.
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
 // pass lets time pass, for the queues and for SparkLoop.
@@ -57,17 +57,17 @@ func (w *world) pass(d time.Duration) {
 	w.turn(d)
 }
 
-// turn moves the queues' clock alone, back too.
+// turn moves only the queues' clock, forward or back.
 func (w *world) turn(d time.Duration) { w.ahead.Add(int64(d)) }
 
-// until waits for something to become true.
+// until waits until a condition is true.
 func (w *world) until(what string, met func() bool) {
 	w.t.Helper()
 	w.passUntil(0, what, met)
 }
 
-// passUntil waits for something to become true, and lets that much time pass
-// again and again meanwhile.
+// passUntil waits until a condition is true, and repeatedly lets a time pass
+// meanwhile.
 func (w *world) passUntil(step time.Duration, what string, met func() bool) {
 	w.t.Helper()
 	look := time.NewTicker(5 * time.Millisecond)
@@ -87,19 +87,19 @@ func (w *world) passUntil(step time.Duration, what string, met func() bool) {
 	}
 }
 
-// never watches for a moment that something does not become true.
+// never asserts that a condition stays false for a moment.
 func (w *world) never(what string, met func() bool) {
 	w.t.Helper()
 	require.Never(w.t, met, 1200*time.Millisecond, 50*time.Millisecond, what)
 }
 
-// click is a reader's click on the offer that every SparkLoop here has.
+// click returns a reader's click on the fake's default offer.
 func (w *world) click() sparkloop.Tracking {
 	_, t := w.api.Click("", "https://shop.example/")
 	return t
 }
 
-// clicks are that many of them.
+// clicks returns n clicks.
 func (w *world) clicks(n int) []sparkloop.Tracking {
 	ts := make([]sparkloop.Tracking, n)
 	for i := range ts {
@@ -108,20 +108,20 @@ func (w *world) clicks(n int) []sparkloop.Tracking {
 	return ts
 }
 
-// unknown is a tracking with a submission that SparkLoop does not have.
+// unknown returns a tracking whose submission SparkLoop does not have.
 func (w *world) unknown() sparkloop.Tracking {
 	t := w.click()
 	t.Submission = "unknown-" + t.Submission
 	return t
 }
 
-// aged is a tracking that was captured that much earlier, as far as the shop knows.
+// aged returns a tracking with an earlier CapturedAt.
 func aged(t sparkloop.Tracking, d time.Duration) sparkloop.Tracking {
 	t.CapturedAt = t.CapturedAt.Add(-d)
 	return t
 }
 
-// fail has every request from now on meet a fault.
+// fail makes every request fail from now on.
 func (w *world) fail(f sparklooptest.Fault) {
 	w.api.Fail(f, 0)
 	w.api.Fail(f, -1)
@@ -132,8 +132,8 @@ func (w *world) recover() { w.api.Fail(sparklooptest.Fault{}, 0) }
 
 func (w *world) ctx() context.Context { return w.t.Context() }
 
-// each brings one conversion into each state, in a queue that tries the
-// pending one again only after an hour.
+// each brings one conversion into each state. The queue retries the pending one
+// only after an hour.
 func (w *world) each(p *process) map[outbox.State]outbox.Entry {
 	w.t.Helper()
 	confirmed, dead, expired, pending := w.click(), w.click(), aged(w.click(), 46*day), w.click()
@@ -154,7 +154,7 @@ func (w *world) each(p *process) map[outbox.State]outbox.Entry {
 	return all
 }
 
-// patient are options under which each leaves the pending one alone.
+// patient returns options with which the pending conversion of each is not retried.
 func patient() outbox.Options {
 	return outbox.Options{RetryMin: time.Hour, RetryMax: time.Hour}
 }
