@@ -102,6 +102,16 @@ func TestTestMode(t *testing.T) {
 	}
 }
 
+func TestValidID(t *testing.T) {
+	t.Parallel()
+	for c := range 256 {
+		assert.Equal(t, anID.MatchString(string([]byte{byte(c)})), query.ValidID(string([]byte{byte(c)})), "%q", c)
+	}
+	for length, want := range map[int]bool{0: false, 1: true, 128: true, 129: false} {
+		assert.Equal(t, want, query.ValidID(strings.Repeat("x", length)), length)
+	}
+}
+
 func TestWithout(t *testing.T) {
 	t.Parallel()
 	for _, in := range landings {

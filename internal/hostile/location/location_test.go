@@ -1,4 +1,7 @@
-package hostile
+// Package location tests the redirect of package capture with a browser's URL
+// parser. It is a package of its own because a fuzz target compiles all that its
+// package imports with instrumentation.
+package location
 
 import (
 	"bufio"
