@@ -11,9 +11,9 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox/internal/outboxtest/chaos"
 )
 
-// simulation is a queue whose clock goes that many times as fast as time.
-// PostgreSQL works in real time, and so does the poll for what is due: at 30, the
-// second between two polls is half a minute.
+// simulation returns a queue whose clock runs fast times as fast as real time.
+// PostgreSQL and the polling work in real time: at 30, the second between two polls
+// is half a minute of the clock.
 func simulation(t *testing.T, fast int) *chaos.Simulation {
 	t.Helper()
 	if os.Getenv("SPARKLOOP_CHAOS") != "full" {
@@ -36,8 +36,8 @@ func TestChaosOfBrokenConversions(t *testing.T) {
 	}
 }
 
-// A backlog of 3,000 takes three minutes: PostgreSQL keeps up with a clock that is
-// 10 times as fast on a busy machine too. SQLite's backlog has 100,000.
+// A backlog of 3,000 takes three minutes. At 10 times real time, PostgreSQL keeps up
+// on a busy machine too. SQLite's backlog has 100,000 conversions.
 func TestChaosOfABacklog(t *testing.T) {
 	t.Parallel()
 	simulation(t, 10).Backlog(t, 3000)

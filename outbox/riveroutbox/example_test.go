@@ -17,8 +17,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// connect stands for pgxpool.New with your DATABASE_URL. The database is a new one
-// of a private PostgreSQL.
+// connect stands for pgxpool.New with your DATABASE_URL. It creates a database in a
+// private PostgreSQL.
 func connect(ctx context.Context) *pgxpool.Pool {
 	cluster, err := pgtest.ForExamples()
 	if err != nil {
@@ -35,7 +35,7 @@ func connect(ctx context.Context) *pgxpool.Pool {
 	return pool
 }
 
-// Open a queue, enqueue a conversion, and let the queue deliver it.
+// This example opens a queue and enqueues a conversion. The queue delivers it.
 func Example() {
 	api := sparklooptest.New() // stands for SparkLoop
 	defer api.Close()
@@ -72,8 +72,7 @@ func Example() {
 	// 1 0 <nil>
 }
 
-// The order and its conversion are stored in one transaction: there is never one
-// without the other.
+// The order and its conversion are stored in one transaction: both or neither.
 func ExampleOutbox_EnqueueTx() {
 	api := sparklooptest.New()
 	defer api.Close()
@@ -121,7 +120,7 @@ func ExampleOutbox_EnqueueTx() {
 	// second: false <nil>
 }
 
-// The same with a transaction of database/sql, or of a library on top of it: GORM,
+// EnqueueSQL takes a transaction of database/sql, or of a library on top of it: GORM,
 // sqlx, ent, bun.
 func ExampleOutbox_EnqueueSQL() {
 	api := sparklooptest.New()

@@ -15,7 +15,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox/sqliteoutbox"
 )
 
-// simulation is a queue on the clock of a synctest bubble.
+// simulation returns a queue on the clock of a synctest bubble.
 func simulation() *chaos.Simulation {
 	return &chaos.Simulation{Fast: 1, Open: func(t *testing.T, c *sparkloop.Client, o outbox.Options) outbox.Queue {
 		t.Helper()
@@ -25,7 +25,7 @@ func simulation() *chaos.Simulation {
 	}}
 }
 
-// The full form is of three hours.
+// The full form takes three hours of the clock.
 func TestChaosOfBrokenConversions(t *testing.T) {
 	t.Parallel()
 	healthy, counts := 15, []int{100}

@@ -17,8 +17,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// TestFaultDiskFull has a volume without space under the queue's file. make
-// faults runs it and prints its line.
+// TestFaultDiskFull puts the queue's file on a full volume. make faults runs it and
+// prints its line.
 func TestFaultDiskFull(t *testing.T) {
 	if os.Getenv("SPARKLOOP_FAULTS") == "" {
 		t.Skip("make faults runs it")

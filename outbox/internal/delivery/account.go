@@ -10,19 +10,19 @@ import (
 	"github.com/sparkloop-go/sparkloop/internal/redact"
 )
 
-// Two accounts on one database refuse each other's conversions as not found. Two
-// keys may also be of one account, so another key alone proves nothing. A process
-// with another key than before is logged when it starts, and a conversion that is
-// not found while another key is in use says so in its reason.
+// With two accounts on one database, SparkLoop refuses each account's conversions
+// for the other as not found. Two keys may also belong to one account, so a second
+// key proves nothing. The log warns of a process with a new key when it starts. If
+// a conversion is not found while another key is in use, its reason mentions it.
 
 const (
-	keysMax   = 8         // that are remembered; beyond it the one unused longest is forgotten
-	keyEvery  = time.Hour // how often the success of a key is noted
-	keyInUse  = 7 * day   // after a success
+	keysMax   = 8         // stored keys; beyond it the longest unused is deleted
+	keyEvery  = time.Hour // interval of noting successes of a key
+	keyInUse  = 7 * day   // time after a success
 	otherKeys = "another API key was in use on this queue in the last 7 days: if it is of another account, give each account a database"
 )
 
-// keyMark tells the key of this process from others, see redact.Mark.
+// keyMark returns the mark of this process's key, see redact.Mark.
 func (p *Policy) keyMark(s *state) string { return redact.Mark(p.client, s.Salt) }
 
 // keyWorks notes a success with the key of this process.
@@ -52,8 +52,8 @@ func (p *Policy) keyWorks(ctx context.Context, now time.Time) {
 	}
 }
 
-// otherAccount reports whether a refusal may be because the conversion is of
-// another account: it is not found, and another key was in use lately.
+// otherAccount reports whether a refused conversion may belong to another account:
+// it is not found, and another key was in use lately.
 func (p *Policy) otherAccount(ctx context.Context, err error) bool {
 	if !errors.Is(err, sparkloop.ErrOfferNotFound) && !errors.Is(err, sparkloop.ErrSubmissionNotFound) {
 		return false

@@ -17,8 +17,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// The shared state remembers some keys, and no key by itself. A success is noted
-// once an hour.
+// The shared state stores marks of some keys, and no key. It notes a success once an
+// hour.
 func TestKeysAreRemembered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -51,7 +51,7 @@ func TestKeysAreRemembered(t *testing.T) {
 		}
 		for k, at := range keys() {
 			assert.Regexp(t, "^[0-9a-f]{4}$", k)
-			assert.Greater(t, at, time.Now().Add(-9*time.Hour).UnixMilli(), "the oldest are forgotten")
+			assert.Greater(t, at, time.Now().Add(-9*time.Hour).UnixMilli(), "the oldest are deleted")
 		}
 		assert.NotContains(t, row.text, keytest.Key)
 	})

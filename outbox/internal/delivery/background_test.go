@@ -209,7 +209,7 @@ func TestASourceThatNeverReturnsIsLogged(t *testing.T) {
 		var log bytes.Buffer
 		k := new(keeper)
 		ended := make(chan struct{})
-		source := func(context.Context, time.Time) ([]sparkloop.Tracking, error) { // it looks at no context
+		source := func(context.Context, time.Time) ([]sparkloop.Tracking, error) { // it ignores its context
 			<-ended
 			return nil, nil
 		}

@@ -29,7 +29,7 @@ type Policy struct {
 	opened  time.Time
 
 	flying   atomic.Int64 // deliveries in progress
-	keyNoted atomic.Int64 // when a success with the key was noted, in milliseconds
+	keyNoted atomic.Int64 // time of the last noted success of the key, in milliseconds
 	count    struct{ confirmed, dead, expired, retried atomic.Int64 }
 }
 

@@ -53,7 +53,7 @@ func (p *Policy) Join(ctx context.Context) (delivers bool, err error) {
 	}
 	if otherKey && foreign == "" {
 		p.o.Logger.WarnContext(ctx, "sparkloop outbox: this process has another API key than the queue had so far: "+
-			"a new key of the same account is fine; two accounts need one database each")
+			"ignore this for a new key of the same account; give each account its own database")
 	}
 	return foreign == "", err
 }

@@ -124,7 +124,7 @@ func (l *limiter) take(ctx context.Context) (s state, r reserved, later time.Dur
 		if left <= 0 {
 			return s, r, r.wait - near, nil
 		}
-		// Not all processes at the same moment: one of them gets the slot.
+		// A random part spreads the processes: only one of them gets the slot.
 		if err := sleep(ctx, min(r.wait-near+rand.N(near/4), left)); err != nil {
 			return s, r, 0, err
 		}

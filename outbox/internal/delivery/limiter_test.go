@@ -342,8 +342,8 @@ func TestA429GivesNoSlotOutTwice(t *testing.T) {
 	})
 }
 
-// So many wait that the next free slot is 13 minutes ahead. It is no clock that
-// is wrong.
+// With many waiting requests, the next free slot is 13 minutes ahead. The limiter
+// must not take this for a wrong clock.
 func TestManyWaitForTheirSlots(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

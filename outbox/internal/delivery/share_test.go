@@ -127,10 +127,10 @@ func TestAWaitForASlotTakesNothingFromTheCall(t *testing.T) {
 	})
 }
 
-// contended is a shared state that takes time, as a database does.
+// contended is a shared state that is as slow as a database.
 type contended struct {
 	*memory
-	lost atomic.Int64 // swaps, because another process was faster
+	lost atomic.Int64 // failed swaps: another process was faster
 }
 
 func (c *contended) Load(ctx context.Context) (string, int64, time.Time, error) {
@@ -147,8 +147,7 @@ func (c *contended) Swap(ctx context.Context, revision int64, text string) (bool
 	return swapped, err
 }
 
-// Processes that wait for the next slot do not all try to take it at the same
-// moment.
+// Waiting processes try to take the next slot at different moments.
 func TestProcessesDoNotRaceForASlot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -38,8 +38,8 @@ type state struct {
 	// API is the base URL to which the queue delivers.
 	API string `json:"api,omitempty"`
 
-	// Keys are marks of the API keys that were in use last, made with Salt, and when
-	// the last success with each of them was noted, in milliseconds.
+	// Keys has the last success of each recent API key, in milliseconds, by the
+	// key's mark. Salt is the salt of the marks.
 	Salt string           `json:"salt,omitempty"`
 	Keys map[string]int64 `json:"keys,omitempty"`
 

@@ -32,7 +32,7 @@ type config struct {
 	Moved    bool          `json:"moved"` // the queue's clock can be moved
 	Ahead    time.Duration `json:"ahead"` // of the real clock
 
-	Usual   bool          `json:"usual"` // the default pauses, and so the default time between two polls
+	Usual   bool          `json:"usual"` // default pauses and interval of polling
 	Program string        `json:"-"`     // to start; this one unless set
 	Clock   time.Duration `json:"-"`     // by which the clock of its host is wrong
 }
