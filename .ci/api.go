@@ -1,7 +1,7 @@
 //go:build ignore
 
-// Api prints what the packages in some folders export, without comments and
-// bodies, in the order of the names: a listing to compare with an earlier one.
+// Api prints the exported declarations of the packages in some folders, sorted,
+// without comments and bodies. The output is compared with an earlier listing.
 package main
 
 import (
@@ -58,7 +58,7 @@ func exported(folder string) []string {
 	return all
 }
 
-// split prints a declaration, one of several constants in as many parts.
+// split prints a declaration. Grouped constants become one line each.
 func split(files *token.FileSet, decl ast.Decl) []string {
 	switch d := decl.(type) {
 	case *ast.FuncDecl:
@@ -83,7 +83,7 @@ func split(files *token.FileSet, decl ast.Decl) []string {
 	return nil
 }
 
-// receiver is the name of a method's type.
+// receiver returns the name of a method's type.
 func receiver(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.StarExpr:
@@ -104,7 +104,7 @@ func text(files *token.FileSet, node any) string {
 	return b.String()
 }
 
-// rank puts constants first, then variables, types, functions and methods.
+// rank orders constants, variables, types, functions, methods.
 func rank(decl string) int {
 	return slices.IndexFunc([]string{"const", "var", "type", "func ", "func("}, func(prefix string) bool {
 		return strings.HasPrefix(decl, prefix)

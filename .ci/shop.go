@@ -1,4 +1,4 @@
-// The smallest program of a user: a click, and its confirmation.
+// The smallest program of a user: a click and its confirmation.
 package main
 
 import (
@@ -37,7 +37,7 @@ func run() error {
 		return err
 	}
 	if !api.Confirmed(tracking) {
-		return errors.New("the API knows nothing of the confirmation")
+		return errors.New("the API has no confirmation")
 	}
 	fmt.Println("Confirmed", tracking.Key())
 	return nil

@@ -1,6 +1,6 @@
-// A program of a user that has every module of the SDK: a click, and its way
-// through the outbox to SparkLoop, measured and traced. Its arguments are the
-// command line tool, which is tried on the same SparkLoop.
+// A user's program with every module of the SDK. It delivers a click through
+// the outbox, with metrics and traces. Its arguments are the command line tool,
+// which runs against the same fake SparkLoop.
 package main
 
 import (

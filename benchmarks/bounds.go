@@ -6,20 +6,20 @@ import (
 	"slices"
 )
 
-// bound is a figure that the SDK has to reach.
+// bound is the largest allowed figure of the SDK.
 type bound struct {
 	figure string
 	format string // of limit and value
 	limit  float64
 	value  float64
-	spread string // of the value's rounds, or ""
+	spread string // of the value over the rounds, or ""
 }
 
 func (b bound) most() string { return fmt.Sprintf(b.format, b.limit) }
 
 func (b bound) got() string { return fmt.Sprintf(b.format, b.value) + b.spread }
 
-// verdict compares what the table shows: a value is as exact as its format.
+// verdict compares the values as the table shows them.
 func (b bound) verdict() string {
 	if b.value <= b.limit || fmt.Sprintf(b.format, b.value) == b.most() {
 		return "holds"
@@ -27,7 +27,7 @@ func (b bound) verdict() string {
 	return "missed"
 }
 
-// bounds are all figures and what came of them.
+// bounds returns all bounded figures with their measured values.
 func (r *report) bounds() []bound {
 	of := func(all []figures, name string) figures {
 		return all[slices.IndexFunc(all, func(f figures) bool { return f.name == name })]
@@ -67,8 +67,8 @@ func (r *report) bounds() []bound {
 	for _, f := range r.sizes {
 		if f.name == sdk {
 			bounds = append(bounds,
-				bound{"program stripped (`-s -w`), MB more than with net/http", "%.1f", 0.6, mb(f.stripped - r.sizes[0].stripped), ""},
-				bound{"program as it is built, MB more than with net/http", "%.1f", 0.6, mb(f.size - r.sizes[0].size), ""},
+				bound{"program stripped (`-s -w`), MB above net/http", "%.1f", 0.6, mb(f.stripped - r.sizes[0].stripped), ""},
+				bound{"program not stripped, MB above net/http", "%.1f", 0.6, mb(f.size - r.sizes[0].size), ""},
 				bound{"program, third-party modules", "%.0f", 2, float64(f.modules), ""})
 		}
 	}
@@ -83,7 +83,7 @@ func (r *report) bounds() []bound {
 		bound{"the same, allocations", "%.0f", 0, view.allocs / atOnce, ""})
 }
 
-// beside is the ratio of a to b in each round.
+// beside returns the ratio of a to b in each round.
 func beside(a, b figures) figures {
 	f := figures{name: a.name}
 	for i := range a.ratios {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// The chart's measures, in pixels.
+// Measures of the chart, in pixels.
 const (
 	chartWidth = 860
 	labels     = 176 // for the names
@@ -24,8 +24,9 @@ type panel struct {
 	figures []figures
 }
 
-// svg is results.svg: a bar for each client and kind of call, with the spread
-// over the rounds and a line at net/http. Its colours follow the reader's theme.
+// svg returns results.svg: a bar for each client and kind of call, with the
+// spread over the rounds and a line at net/http. Its colours follow the
+// viewer's theme.
 func (r *report) svg() string {
 	order := make([]int, len(subjects))
 	for i := range order {
@@ -48,7 +49,7 @@ func (r *report) svg() string {
 	for n, p := range []panel{{"POST, in memory", r.post}, {"POST, local server", r.remote}, {fmt.Sprintf("List of %d, in memory", listed), r.list}} {
 		r.panel(line, p, labels+n*panelWidth, order)
 	}
-	line(`<text class="note" x="%d" y="%d">Time of a call, x net/http + encoding/json in the same round; shorter is better. Thin lines: least to most of %d rounds. %s.</text>`,
+	line(`<text class="note" x="%d" y="%d">Time of a call, x net/http + encoding/json in the same round; shorter is better. Thin lines: minimum to maximum of %d rounds. %s.</text>`,
 		8, height-10, r.plan.rounds, r.at.Format("January 2006"))
 	line(`</svg>`)
 	return b.String()
@@ -73,10 +74,10 @@ func (r *report) panel(line func(string, ...any), p panel, left int, order []int
 	line(`<line class="one" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/>`, x(1), x(1), top-4, top+len(order)*rowHeight)
 }
 
-// middle is the height of a row's middle.
+// middle returns the height of a row's middle.
 func middle(row int) int { return top + row*rowHeight + rowHeight/2 }
 
-// class makes the SDK's own row stand out.
+// class highlights the SDK's own row.
 func class(name, client string) string {
 	if client == sdk {
 		return name + " ours"

@@ -9,20 +9,19 @@ import (
 	"time"
 )
 
-// Bursts of calls as a webhook's handlers make them, to a server that takes its
-// time.
+// Bursts of calls, as from a webhook's handlers, to a slow server.
 const (
 	bursts = 20
 	width  = 64
 	takes  = 5 * time.Millisecond
 )
 
-// opened is how many connections a subject's own HTTP client opened for the
-// bursts.
+// opened is the number of connections that a subject's own HTTP client opened
+// for the bursts.
 type opened struct {
 	name     string
-	smooth   int // all went well
-	troubled int // between the bursts a call broke and one was cancelled; their connections are not counted
+	smooth   int // without failures
+	troubled int // a broken and a cancelled call between the bursts; their connections are not counted
 }
 
 func connections(ctx context.Context, s subject) (opened, error) {
@@ -80,13 +79,13 @@ func burst(ctx context.Context, c calls) error {
 	return errors.Join(failed...)
 }
 
-// trouble makes a call that the server hangs up on and one that is cancelled
-// while the server works. Each takes its connection with it, whatever the client.
+// trouble makes a call that the server breaks off, and a call that is cancelled
+// while the server works. Every client loses these connections.
 func trouble(ctx context.Context, c calls, server *process) error {
 	if _, err := server.tell(tellBreak); err != nil {
 		return err
 	}
-	// With an idempotency key, net/http sends a POST again by itself.
+	// net/http retries a POST that has an idempotency key.
 	_ = c.post(ctx)
 
 	if _, err := server.tell(tellHold); err != nil {
@@ -101,7 +100,7 @@ func trouble(ctx context.Context, c calls, server *process) error {
 	}
 	cancel()
 	if err := <-done; err == nil {
-		return errors.New("a cancelled call came back without an error")
+		return errors.New("a cancelled call returned no error")
 	}
 	return nil
 }

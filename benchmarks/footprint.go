@@ -9,15 +9,15 @@ import (
 	"path/filepath"
 )
 
-// footprint is what a program of one call is made of.
+// footprint is the size of a program with one call.
 type footprint struct {
 	name           string
-	size, stripped int64 // bytes, stripped by -ldflags='-s -w'
-	modules        int   // of third parties, the SDK itself not counted
+	size, stripped int64 // bytes; stripped with -ldflags='-s -w'
+	modules        int   // third-party modules, without the SDK itself
 }
 
-// measureFootprint builds the subject's program below footprint/, once as it is
-// and once stripped. This program has to be run in the module's folder.
+// measureFootprint builds the subject's program below footprint/, normal and
+// stripped. Run the benchmarks in the module's folder.
 func measureFootprint(ctx context.Context, s subject) (footprint, error) {
 	f := footprint{name: s.name}
 	dir, err := os.MkdirTemp("", "footprint")

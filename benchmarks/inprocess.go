@@ -12,11 +12,11 @@ import (
 	"github.com/sparkloop-go/sparkloop/internal/pacing"
 )
 
-// atOnce is how many of the shortest tasks one call makes, so that the call
-// itself costs nothing beside them.
+// atOnce is the number of short tasks in one call, which hides the cost of the
+// call.
 const atOnce = 100
 
-// Names of the tasks that need no server.
+// Names of the tasks without a server.
 const (
 	rateAllow       = "`rate.Limiter.Allow`"
 	pacingWait      = "this SDK's decision"
@@ -30,7 +30,8 @@ const (
 	allowsPerSecond = 1e9
 )
 
-// pacingTasks decide whether a request may go, at limits that let every one go.
+// pacingTasks decide whether a request may go, at limits that are never
+// reached.
 func pacingTasks() []task {
 	limiter := rate.NewLimiter(allowsPerSecond, pacingRequests)
 	log := pacing.New(pacingRequests, pacingWindow)
@@ -54,7 +55,7 @@ func pacingTasks() []task {
 	}
 }
 
-// captureTasks look at a request that did not come through SparkLoop.
+// captureTasks read a request without SparkLoop's parameters.
 func captureTasks() ([]task, error) {
 	c, err := capture.New(capture.Options{CleanURL: true})
 	if err != nil {
@@ -91,7 +92,7 @@ func captureTasks() ([]task, error) {
 	}, nil
 }
 
-// unwritten is a response that goes nowhere.
+// unwritten discards a response.
 type unwritten struct{ header http.Header }
 
 func (w unwritten) Header() http.Header         { return w.header }

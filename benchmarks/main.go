@@ -1,9 +1,9 @@
-// Benchmarks measures this SDK beside other Go SDKs, in one run, and writes
+// Command benchmarks compares this SDK with other Go SDKs in one run. It writes
 // RESULTS.md and results.svg:
 //
 //	cd benchmarks && GOWORK=off go run -trimpath .
 //
-// With -trimpath the programs whose size is measured share what was compiled.
+// With -trimpath the measured programs share compiled packages.
 package main
 
 import (
@@ -19,11 +19,11 @@ import (
 
 func main() {
 	var p plan
-	takes := flag.Duration(serveFlag, -1, "be the local server, whose answers take that long")
-	flag.IntVar(&p.rounds, "rounds", 12, "rounds; in each, every client has its turns")
+	takes := flag.Duration(serveFlag, -1, "run the local server, with this delay of its answers")
+	flag.IntVar(&p.rounds, "rounds", 12, "rounds, each with all clients")
 	flag.IntVar(&p.turns, "turns", 20, "turns of a client in a round")
 	flag.DurationVar(&p.turn, "turn", 25*time.Millisecond, "length of a turn")
-	only := flag.Bool("queues", false, "measure the queues alone and print their table")
+	only := flag.Bool("queues", false, "measure only the queues and print their table")
 	sizes := flag.Bool("sizes", true, "build programs to measure their size")
 	table := flag.String("table", "RESULTS.md", "the Markdown file to write")
 	chart := flag.String("chart", "results.svg", "the SVG file to write")
@@ -62,7 +62,7 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-// measure does it all, one after the other.
+// measure runs all measurements, one after the other.
 func measure(ctx context.Context, p plan, sizes bool) (*report, error) {
 	r := &report{plan: p, facts: facts()}
 	steps := []struct {

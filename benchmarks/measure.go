@@ -9,35 +9,36 @@ import (
 	"time"
 )
 
-// call is what is measured.
+// call is a measured call.
 type call func(context.Context) error
 
-// task is a call by its name.
+// task is a call and its name.
 type task struct {
 	name string
 	run  call
 }
 
-// figures are what a task took, and its ratio to the first one measured with it.
+// figures are the times of a task, and its ratios to the first task of the
+// comparison.
 type figures struct {
 	name          string
-	ratios        []float64 // one for each round
+	ratios        []float64 // one per round
 	took          float64   // nanoseconds of one call: the median of the rounds
 	allocs, bytes float64   // of one call
 }
 
-// plan is how much is measured. In a round each task has its turn several
-// times, in another order each time, so that the machine's moods hit all alike.
-// The time of a round is the median of its turns.
+// plan is the amount of measuring. In a round each task has several turns, in
+// random order, so that noise of the machine affects all tasks alike. The time
+// of a round is the lower quartile of its turns.
 type plan struct {
 	rounds, turns int
 	turn          time.Duration
 }
 
-// compare measures tasks beside each other.
+// compare measures tasks side by side.
 func (p plan) compare(ctx context.Context, tasks []task) ([]figures, error) {
 	all := make([]figures, len(tasks))
-	batches := make([]int, len(tasks)) // calls between two looks at the clock
+	batches := make([]int, len(tasks)) // calls between two readings of the clock
 	for i, t := range tasks {
 		n, err := p.fit(ctx, t)
 		if err != nil {
@@ -73,8 +74,8 @@ func (p plan) compare(ctx context.Context, tasks []task) ([]figures, error) {
 	return all, nil
 }
 
-// fit is how many calls take about a fiftieth of a turn. The first call does
-// what is done once.
+// fit returns the number of calls in about a fiftieth of a turn. The first call
+// does the one-time work.
 func (p plan) fit(ctx context.Context, t task) (int, error) {
 	if err := t.run(ctx); err != nil {
 		return 0, err
@@ -90,9 +91,9 @@ func (p plan) fit(ctx context.Context, t task) (int, error) {
 	}
 }
 
-// takeTurn calls until the turn is over and returns the nanoseconds of one call.
-// All turns last the same time, so that each task meets the garbage collector
-// as often as its own garbage calls it.
+// takeTurn repeats a call for one turn and returns the nanoseconds of one call.
+// All turns have the same length, so that each task pays for its own garbage
+// collections.
 func (p plan) takeTurn(ctx context.Context, run call, batch int) (float64, error) {
 	began, calls := time.Now(), 0
 	for {
@@ -106,7 +107,7 @@ func (p plan) takeTurn(ctx context.Context, run call, batch int) (float64, error
 	}
 }
 
-// repeat makes n calls and returns the nanoseconds of one.
+// repeat makes n calls and returns the nanoseconds of one call.
 func repeat(ctx context.Context, run call, n int) (float64, error) {
 	start := time.Now()
 	for range n {
@@ -117,7 +118,7 @@ func repeat(ctx context.Context, run call, n int) (float64, error) {
 	return float64(time.Since(start).Nanoseconds()) / float64(n), nil
 }
 
-// memoryOf is what one of n calls allocates.
+// memoryOf returns the allocations of one of n calls.
 func memoryOf(ctx context.Context, run call, n int) (allocs, bytes float64, err error) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -126,7 +127,7 @@ func memoryOf(ctx context.Context, run call, n int) (allocs, bytes float64, err 
 	return float64(after.Mallocs-before.Mallocs) / float64(n), float64(after.TotalAlloc-before.TotalAlloc) / float64(n), err
 }
 
-// ratio is the median of the rounds.
+// ratio returns the median of the rounds.
 func (f figures) ratio() float64 { return median(f.ratios) }
 
 func median(values []float64) float64 {
@@ -134,7 +135,7 @@ func median(values []float64) float64 {
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
-// quartile is the lower one.
+// quartile returns the lower quartile.
 func quartile(values []float64) float64 {
 	return slices.Sorted(slices.Values(values))[(len(values)-1)/4]
 }

@@ -6,10 +6,10 @@ import (
 	"net/http"
 )
 
-// memory is the server without a socket: the answers by path.
+// memory is the server without a socket: answers by path.
 type memory map[string][]byte
 
-// The header of every answer, besides what net/http adds on a real server.
+// Header fields of every answer, as on the real server.
 var (
 	jsonType  = []string{"application/json; charset=utf-8"}
 	requestID = []string{"req_1234abcd"}

@@ -14,9 +14,8 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// newSparkLoop is this SDK with everything on. Its rate limit takes the usual
-// way through the code and is never reached: 120 calls do not fit in a
-// microsecond.
+// newSparkLoop returns this SDK's client with all features on. Its rate limit
+// is active and never reached: 120 calls do not fit in a microsecond.
 func newSparkLoop(s setup) (calls, error) {
 	opts := []sparkloop.Option{
 		sparkloop.WithBaseURL(s.base + "/api/v2"),
@@ -51,7 +50,7 @@ func newSparkLoop(s setup) (calls, error) {
 	}, nil
 }
 
-// newRaw is what one writes by hand.
+// newRaw returns a client written by hand.
 func newRaw(s setup) (calls, error) {
 	client := s.client
 	if client == nil {
@@ -67,7 +66,7 @@ func newRaw(s setup) (calls, error) {
 	}), nil
 }
 
-// newRetryable is the same through go-retryablehttp.
+// newRetryable returns the same with go-retryablehttp.
 func newRetryable(s setup) (calls, error) {
 	client := retryablehttp.NewClient()
 	client.Logger = nil
@@ -94,7 +93,7 @@ func setHeader(h http.Header) {
 	h.Set("User-Agent", "acme-shop/2.1")
 }
 
-// offer is an offer as one declares it by hand.
+// offer is an offer declared by hand.
 type offer struct {
 	UUID              string    `json:"uuid"`
 	Name              string    `json:"name"`

@@ -30,18 +30,17 @@ import (
 const (
 	queueRounds  = 9
 	queueWriters = 32
-	queueJobs    = 20 // of a writer in a round
+	queueJobs    = 20 // per writer and round
 )
 
-// Each call returns when its job is on disk: in write-ahead mode, and with
-// synchronous=FULL, which survives a power cut.
+// Each call returns when its job is on disk, in WAL mode with synchronous=FULL,
+// which survives a power cut.
 const (
 	mattnSettings   = "?_journal=WAL&_timeout=5000&_sync=FULL"
 	moderncSettings = "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)"
 )
 
-// queue is one that stores jobs in a SQLite file. Each is used as its README
-// says.
+// queue is a job queue in a SQLite file, used as its README shows.
 type queue struct {
 	name, module, driver string
 	open                 func(ctx context.Context, path string) (add func(context.Context, sparkloop.Tracking) error, close func() error, err error)
@@ -66,8 +65,7 @@ func openOutbox(ctx context.Context, path string) (func(context.Context, sparklo
 	return q.Enqueue, func() error { return q.Close(context.WithoutCancel(ctx)) }, nil
 }
 
-// goqiteSchema is goqite's schema_sqlite.sql, which its README has an
-// application run.
+// goqiteSchema is goqite's schema_sqlite.sql, which applications must run.
 //
 //go:embed goqite.sql
 var goqiteSchema string
@@ -88,7 +86,7 @@ func openGoqite(ctx context.Context, path string) (func(context.Context, sparklo
 	}, db.Close, nil
 }
 
-// conversion is a task of backlite and the arguments of a job of River.
+// conversion is a task of backlite and the arguments of a River job.
 type conversion struct{ Tracking string }
 
 func (conversion) Config() backlite.QueueConfig {
@@ -139,14 +137,13 @@ func openRiver(ctx context.Context, path string) (func(context.Context, sparkloo
 	}, db.Close, nil
 }
 
-// burstTime is what the burst of a round took a queue, and the median of
-// its calls when one writer makes them.
+// burstTime is a queue's time per job in the bursts, and with a single writer.
 type burstTime struct {
 	name         string
-	burst, alone []float64 // nanoseconds of a job, one for each round
+	burst, alone []float64 // nanoseconds of a job, one per round
 }
 
-// measureQueues has each queue store the same jobs, in random order in each
+// measureQueues stores the same jobs in each queue, in random order in each
 // round.
 func measureQueues(ctx context.Context, rounds int) (all []burstTime, err error) {
 	dir, err := os.MkdirTemp("", "sparkloop-benchmarks-")
@@ -196,14 +193,14 @@ func measureQueues(ctx context.Context, rounds int) (all []burstTime, err error)
 	return all, nil
 }
 
-// queueTable is the part of RESULTS.md about queues.
+// queueTable writes the queues' part of RESULTS.md.
 func (r *report) queueTable(line func(format string, args ...any)) {
 	line("\n## Storing a job in SQLite\n")
-	line("%d writers store %d jobs each, and one writer %d, in %d rounds. All have write-ahead mode and synchronous=FULL. A call returns when its", queueWriters, queueJobs, queueJobs, len(r.queues[0].burst))
-	line("job is on disk. This SDK's times are the ratio's base in the same round.\n")
+	line("%d writers store %d jobs each, and one writer %d, in %d rounds. All use WAL mode and synchronous=FULL. A call returns when its", queueWriters, queueJobs, queueJobs, len(r.queues[0].burst))
+	line("job is on disk. The ratios are to this SDK in the same round.\n")
 	line("| queue | version | driver | jobs a second, %d writers | time of a job, x this SDK | one writer, median call | x this SDK |\n| --- | --- | --- | --- | --- | --- | --- |", queueWriters)
 	for i, q := range r.queues {
-		version := "this one"
+		version := "this repository"
 		if queues[i].module != "" {
 			version = strings.TrimPrefix(r.facts.versions[queues[i].module], "v")
 		}

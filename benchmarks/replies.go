@@ -11,12 +11,12 @@ const (
 	offerID      = "offer_1234abcd"
 	submissionID = "submission_1234abcd"
 
-	// prose fills a list's objects up to about the same length in every API.
+	// prose makes the lists' objects about as long in every API.
 	prose = "Drafts the weekly newsletter from your notes, finds what last month's readers opened and leaves the rest out. "
 )
 
-// replies are the answers by path, as the APIs send them: the small ones, and
-// lists whose objects are about as long as an offer.
+// replies are the answers by path, as the APIs send them. The objects in lists
+// are about as long as an offer.
 func replies() map[string][]byte {
 	return map[string][]byte{
 		"/api/v2/offers/" + offerID + "/submissions/" + submissionID + "/conversion": []byte(`{"message":"Conversion confirmed"}`),
@@ -40,7 +40,7 @@ func replies() map[string][]byte {
 	}
 }
 
-// The objects of the lists: %d is the object's number, %s the prose.
+// Objects of the lists: %d is the object's number, %s the prose.
 const (
 	offerJSON = `{"uuid":"offer_4bc105%05d","name":"Acme trial, spring","headline":"Write faster","description":"%s",` +
 		`"callout":"14 days free","redirect_url":"https://acme.example/landing","conversion_type":"Action","visibility":"public","status":"active",` +
@@ -74,7 +74,8 @@ const (
 		`"results_url":"https://results.example/%s"}`
 )
 
-// list writes a list; its objects' prose is cut so that each has objectSize bytes.
+// list returns a list. The prose is cut so that each object has objectSize
+// bytes.
 func list(before, object, after string) []byte {
 	const objectSize = 800
 	filler := strings.Repeat(prose, objectSize/len(prose)+1)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// report is all that was measured. Its lists are in the subjects' order.
+// report has all measurements. Its lists are in the subjects' order.
 type report struct {
 	at    time.Time
 	facts machine
@@ -20,10 +20,10 @@ type report struct {
 	pacing, capture    []figures
 	opened             []opened
 	queues             []burstTime
-	sizes              []footprint // empty if they were not asked for
+	sizes              []footprint // empty with -sizes=false
 }
 
-// machine is where it was measured.
+// machine describes the machine.
 type machine struct {
 	size, goVersion string
 	versions        map[string]string // of the modules
@@ -49,17 +49,17 @@ func facts() machine {
 	return m
 }
 
-// markdown is RESULTS.md.
+// markdown returns RESULTS.md.
 func (r *report) markdown() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 
-	line("# Measured beside other SDKs\n")
-	line("Written by `make bench`, not by hand: %s, %s, %s.", r.at.Format(time.DateOnly), r.facts.size, r.facts.goVersion)
-	line("%d rounds; in each, every client has %d turns of %s in random order. A round's time is the lower quartile of its", r.plan.rounds, r.plan.turns, r.plan.turn)
-	line("turns, for other programs only make a turn longer; its ratio is to net/http in the same round. A cell is the median of the")
-	line("rounds (the least to the most).\n")
-	line("![Time beside net/http](results.svg)\n")
+	line("# Compared with other SDKs\n")
+	line("Written by `make bench`: %s, %s, %s.", r.at.Format(time.DateOnly), r.facts.size, r.facts.goVersion)
+	line("%d rounds. In each round, every client has %d turns of %s in random order. A round's time is the lower quartile of its", r.plan.rounds, r.plan.turns, r.plan.turn)
+	line("turns, because other programs only make turns longer. Its ratio is to net/http in the same round. A cell is the median of the")
+	line("rounds (minimum to maximum).\n")
+	line("![Time compared with net/http](results.svg)\n")
 
 	line("## The SDK's figures\n")
 	line("| figure | at most | measured | |\n| --- | --- | --- | --- |")
@@ -68,7 +68,7 @@ func (r *report) markdown() string {
 	}
 
 	line("\n## POST with an empty body and a tiny reply\n")
-	line("| client | version | in memory, x net/http | allocations | KiB | on a local server, x net/http | allocations | one call there |")
+	line("| client | version | in memory, x net/http | allocations | KiB | on a local server, x net/http | allocations | one call on the server |")
 	line("| --- | --- | --- | --- | --- | --- | --- | --- |")
 	for i, s := range subjects {
 		line("| %s | %s | %s | %.0f | %s | %s | %.0f | %s |", s.name, r.version(s), spread(r.post[i]), r.post[i].allocs, kib(r.post[i].bytes),
@@ -83,8 +83,8 @@ func (r *report) markdown() string {
 	}
 
 	line("\n## Connections\n")
-	line("%d bursts of %d calls to a local server that takes %s, each client with the HTTP client it makes for itself. In the last column", bursts, width, takes)
-	line("one call breaks and one is cancelled after each burst, without retries; the connections that these two took with them are not counted.\n")
+	line("%d bursts of %d calls to a local server that answers after %s. Each client uses its default HTTP client. In the last column", bursts, width, takes)
+	line("one call breaks and one is cancelled after each burst, without retries. The connections of these two calls are not counted.\n")
 	line("| client | opened | with broken and cancelled calls |\n| --- | --- | --- |")
 	for _, o := range r.opened {
 		line("| %s | %d | %d |", o.name, o.smooth, o.troubled)
@@ -92,8 +92,8 @@ func (r *report) markdown() string {
 
 	if len(r.sizes) > 0 {
 		line("\n## Size of a program\n")
-		line("The programs in `footprint/`, which make one call, above the one that has net/http and encoding/json alone.\n")
-		line("| client | MB | MB, stripped with `-s -w` | third-party modules beside it |\n| --- | --- | --- | --- |")
+		line("The programs in `footprint/` make one call. Sizes are relative to the program with only net/http and encoding/json.\n")
+		line("| client | MB | MB, stripped with `-s -w` | other third-party modules |\n| --- | --- | --- | --- |")
 		for i, f := range r.sizes {
 			if i == 0 {
 				line("| %s | %.1f | %.1f | %d |", f.name, mb(f.size), mb(f.stripped), f.modules)
@@ -110,20 +110,20 @@ func (r *report) markdown() string {
 			line("| %s | %s | %.0f ns | %.0f |", f.name, spread(f), f.took/atOnce, f.allocs/atOnce)
 		}
 	}
-	line("\nThe ratios are to `Allow` of golang.org/x/time %s and to `URL.Query()` with three foreign parameters, which is also what", r.facts.versions["golang.org/x/time"])
-	line("the captured page has. `Allow` only says yes or no; the SDK's decision also keeps a line for those who have to wait.")
+	line("\nThe ratios are to `Allow` of golang.org/x/time %s, and to `URL.Query()` with three foreign parameters. The captured page has", r.facts.versions["golang.org/x/time"])
+	line("the same URL. `Allow` returns only true or false; the SDK also queues the calls that must wait.")
 
 	r.queueTable(line)
 
-	line("\n## Who does what\n")
-	line("No two clients do the same work. Each is used as its README shows, with its own defaults; all send their key. In memory each has an")
-	line("`http.Client` without a timeout; on the server the one that it makes for itself. All replies have the same three header fields: type,")
-	line("date and request id; none tells a rate limit, as GitHub's and Hetzner's own do.\n")
+	line("\n## What each client does\n")
+	line("No two clients do the same work. Each is used as its README shows, with its defaults; all send their key. In memory each has an")
+	line("`http.Client` without a timeout; on the server each uses its default. All replies have the same three header fields: type,")
+	line("date and request ID. None has a rate limit, unlike GitHub's and Hetzner's own.\n")
 	line("| client | calls | does |\n| --- | --- | --- |")
 	for _, s := range subjects {
 		line("| %s | %s | %s |", s.name, s.calls, s.does)
 	}
-	line("\nNot here: dub-go, which the Go module proxy does not serve. hcloud-go is the newest that this Go compiles: 2.53.0 asks for Go 1.26.10.")
+	line("\ndub-go is missing: the Go module proxy does not serve it. hcloud-go is the newest for this Go: 2.53.0 requires Go 1.26.10.")
 	return b.String()
 }
 
@@ -132,7 +132,7 @@ func (r *report) version(s subject) string {
 	case raw:
 		return r.facts.goVersion
 	case sdk:
-		return "this one"
+		return "this repository"
 	}
 	return strings.TrimPrefix(r.facts.versions[s.module], "v")
 }

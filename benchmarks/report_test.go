@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// made is a report with one round's figures made up: each client takes a tenth
-// more than the one before.
+// made returns a report with invented figures of one round: each client takes a
+// tenth more than the previous one.
 func made() *report {
 	all := make([]figures, len(subjects))
 	for i, s := range subjects {

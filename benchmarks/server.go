@@ -15,17 +15,17 @@ import (
 	"time"
 )
 
-// serveFlag has the program be the server: -serve with the time that an answer
-// takes. It obeys what comes on its standard input, a word a line.
+// serveFlag makes the program run the server: -serve with the delay of its
+// answers. It reads commands from standard input, one word per line.
 const serveFlag = "serve"
 
-// What the server is told, and what it says.
+// Commands and replies of the server.
 const (
-	tellCount = "count" // it says how many connections were opened
-	tellBreak = "break" // it hangs up on the next request
-	tellHold  = "hold"  // it lets the next request wait until the client goes away
+	tellCount = "count" // print the number of opened connections
+	tellBreak = "break" // close the connection at the next request
+	tellHold  = "hold"  // hold the next request until the client goes away
 	sayReady  = "ready"
-	sayHeld   = "held" // the request to be held is here
+	sayHeld   = "held" // the request to hold has arrived
 )
 
 // serve answers on a loopback port until its standard input ends.
@@ -35,7 +35,7 @@ func serve(takes time.Duration, in io.Reader, out io.Writer) error {
 		return err
 	}
 	var opened atomic.Int64
-	var order atomic.Value // of tellBreak, tellHold or ""
+	var order atomic.Value // tellBreak, tellHold or ""
 	order.Store("")
 	answers := replies()
 	server := &http.Server{
@@ -79,7 +79,7 @@ func serve(takes time.Duration, in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// process is the server in a process of its own.
+// process is the server in a separate process.
 type process struct {
 	url  string
 	cmd  *exec.Cmd
@@ -87,7 +87,7 @@ type process struct {
 	says *bufio.Reader
 }
 
-// start starts this program as a server whose answers take that long.
+// start starts this program as a server with the given delay of its answers.
 func start(takes time.Duration) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -113,7 +113,7 @@ func start(takes time.Duration) (*process, error) {
 	return p, nil
 }
 
-// tell says a word to the server and returns what it says to that.
+// tell sends a command to the server and returns its reply.
 func (p *process) tell(word string) (string, error) {
 	if _, err := io.WriteString(p.in, word+"\n"); err != nil {
 		return "", err

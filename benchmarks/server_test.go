@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain lets the test binary be the server, as the program itself is.
+// TestMain lets the test binary run the server.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "-"+serveFlag {
 		takes, err := time.ParseDuration(os.Args[2])
@@ -21,8 +21,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The figure's own bound: one burst's connections serve all twenty, also when
-// calls between them break and are cancelled.
+// The connections of one burst serve all twenty, even if calls between them
+// break and are cancelled.
 func TestBurstsShareTheirConnections(t *testing.T) {
 	t.Parallel()
 	ours := subjects[1]

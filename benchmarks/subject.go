@@ -6,30 +6,30 @@ import (
 	"net/http"
 )
 
-// subject is one client that is measured.
+// subject is a measured client.
 type subject struct {
 	name    string
 	module  string // "" for the standard library
 	program string // its folder below footprint/
 	make    func(setup) (calls, error)
-	calls   string // what it is asked to do
-	does    string // more or less than raw net/http beside it
+	calls   string // the methods it calls
+	does    string // more or less than net/http
 }
 
-// setup is what a subject's client is made with.
+// setup is the configuration of a subject's client.
 type setup struct {
-	base      string       // where the server is, without a final slash
-	client    *http.Client // nil: the client that the subject makes for itself
-	noRetries bool         // turn retries off; as they are by default otherwise
+	base      string       // address of the server, without a final slash
+	client    *http.Client // nil: the subject's default client
+	noRetries bool         // no retries; otherwise the default
 }
 
-// calls are the two calls that every subject makes. Each is one request.
+// calls are the two calls of every subject. Each sends one request.
 type calls struct {
 	post call // an empty body, a tiny JSON reply
 	list call // 200 objects in the subject's own types
 }
 
-// The subjects; the first is what the others are compared with.
+// The first subject is the base of the comparison.
 var subjects = []subject{
 	{
 		name: raw, program: "plain", make: newRaw,
@@ -39,29 +39,29 @@ var subjects = []subject{
 	{
 		name: sdk, module: "github.com/sparkloop-go/sparkloop", program: "sparkloop", make: newSparkLoop,
 		calls: "`Conversions.Confirm`; `Offers.List`",
-		does: "all on: ids validated, pacing at a limit that is never reached, deadline, retries, body bounded and read whole inside the retry loop, " +
-			"errors told apart; money exact, a field of the wrong type is no failure",
+		does: "all on: IDs validated, pacing at a limit that is never reached, deadline, retries, body bounded and read whole inside the retry loop, " +
+			"errors classified; exact money, a field of the wrong type is ignored",
 	},
 	{
 		name: "go-retryablehttp", module: "github.com/hashicorp/go-retryablehttp", program: "retryablehttp", make: newRetryable,
 		calls: "as net/http",
-		does:  "retries; its logging turned off; everything else as net/http",
+		does:  "retries; logging turned off; otherwise as net/http",
 	},
 	{
 		name: "go-github", module: "github.com/google/go-github/v89", program: "github", make: newGitHub,
 		calls: "`Actions.CreateRegistrationToken`; `Issues.ListMilestones`",
-		does: "no retries; keeps the rate limit that answers tell (ours tell none) and refuses calls beyond it, does not pace; " +
+		does: "no retries; follows the rate limit in answers (ours have none) and refuses calls beyond it, no pacing; " +
 			"adds the token in a transport; a pointer for each field",
 	},
 	{
 		name: "hcloud-go", module: "github.com/hetznercloud/hcloud-go/v2", program: "hcloud", make: newHCloud,
 		calls: "`Server.Poweron`; `Image.List`",
-		does:  "retries, no pacing; decodes into a schema and converts that to its types; the action it reads is five times as long as the other replies",
+		does:  "retries, no pacing; decodes into a schema and converts it to its types; its action is five times as long as the other replies",
 	},
 	{
 		name: "stripe-go", module: "github.com/stripe/stripe-go/v85", program: "stripe", make: newStripe,
 		calls: "`PaymentIntents.Cancel`; `Products.List`",
-		does:  "retries with an idempotency key made for each POST, telemetry headers, parameters encoded by reflection; no pacing; pages its list by itself",
+		does:  "retries with an idempotency key for each POST, telemetry headers, parameters encoded by reflection; no pacing; pages its list automatically",
 	},
 	{
 		name: "openai-go", module: "github.com/openai/openai-go/v3", program: "openai", make: newOpenAI,
