@@ -1,11 +1,11 @@
-# `make` lists the targets. What is longer than a line stands in .ci/.
+# `make` lists the targets. Longer recipes are scripts in .ci/.
 
 SHELL         := bash
 .SHELLFLAGS   := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-# One module at a time and each by itself, as its users get it.
+# Each module on its own, as users get it.
 export GOWORK := off
 MODULES := $(sort $(patsubst %/go.mod,%,$(shell \
 	find . \( -name testdata -o -name '.?*' \) -prune -o -name go.mod -print)))
@@ -29,11 +29,11 @@ each  = @for module in $(MODULES); do echo "-- $$module"; (cd "$$module" && $(1)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: ## Test every module; TESTFLAGS=-race and the like are passed on
+test: ## Test every module; TESTFLAGS are passed to go test
 	$(call title,$(strip go test $(TESTFLAGS)))
 	$(call each,go test $(TESTFLAGS) ./...)
 
-lint: ## Run golangci-lint over every module; the first time compiles it
+lint: ## Run golangci-lint in every module; compiled at first use
 	$(call title,golangci-lint)
 	@.ci/lint $(MODULES)
 
@@ -41,29 +41,29 @@ fuzz: ## Run each fuzz target for FUZZTIME (60s)
 	$(call title,Fuzz targets for $(FUZZTIME) each)
 	@.ci/fuzz $(FUZZTIME)
 
-bench: ## Compare with other SDKs, some 5 minutes; writes benchmarks/RESULTS.md
-	$(call title,This SDK beside its peers)
+bench: ## Compare with other SDKs (5 minutes); writes benchmarks/RESULTS.md
+	$(call title,Comparison with other SDKs)
 	@cd benchmarks && go run -trimpath .
 
-bench-go: ## Run the Go benchmarks that match BENCH (all)
+bench-go: ## Run the Go benchmarks that match BENCH (default: all)
 	$(call title,Benchmarks)
 	$(call each,go test -run='^$$' -bench='$(BENCH)' -benchmem ./...)
 
-chaos: ## Kill processes, lose answers, crash databases: minutes, with figures
+chaos: ## Kill processes, lose answers, crash databases (minutes)
 	$(call title,Chaos)
 	@export SPARKLOOP_CHAOS=full; for module in $(filter ./outbox/%,$(MODULES)); do \
 		echo "-- $$module"; (cd "$$module" && go test -count=1 -parallel=3 -timeout=60m -v -run='^TestChaos' .); done
 
-mutants: ## Change the code here and there: does a test notice? An hour
+mutants: ## Mutation testing: a test must fail for each change (an hour)
 	$(call title,Mutation testing: at least 95% in each package)
 	@.ci/mutants
 
-# CI looks at what the last commit changed: all of it takes too long.
-mutants-changed: ## The same for the lines that changed since SINCE (HEAD~1)
+# CI tests the last commit's lines, because all lines take too long.
+mutants-changed: ## Mutation testing of the lines changed since SINCE (HEAD~1)
 	$(call title,Mutation testing of the changes since $(SINCE))
 	@.ci/mutants --since $(SINCE)
 
-faults: ## Full disks, wrong clocks, failover, PgBouncer: what can be tried here
+faults: ## Full disks, wrong clocks, failover, PgBouncer, PostgreSQL versions
 	$(call title,Faults)
 	@.ci/faults
 
@@ -71,19 +71,19 @@ cover: ## Measure the statement coverage of the root package and internal/
 	$(call title,Coverage: at least $(COVERAGE)%)
 	@.ci/cover $(COVERAGE)
 
-# A count of runs, not a time: when a time is up, Go before 1.27 now and then
-# calls it a failure (golang/go#75804).
+# A count, not a time: Go before 1.27 may fail when the time ends
+# (golang/go#75804).
 check: FUZZTIME  := 30000x
 check: TESTFLAGS := -race -shuffle=on
 check: TESTED     = $(shell go env GOVERSION)
-check: gofmt vet tidy api actions lint test cover fuzz mutants-changed build quickstart release-check go-releases ## All that CI runs
+check: gofmt vet tidy api actions lint test cover fuzz mutants-changed build quickstart release-check go-releases ## Run all checks of CI
 	@printf '\nAll checks passed.\n'
 
 gofmt: ## Show what gofmt would change
 	$(call title,gofmt)
 	@diff="$$(gofmt -d .)"; if [[ -n $$diff ]]; then echo "$$diff"; exit 1; fi
 
-vet: ## Run go vet over every module
+vet: ## Run go vet in every module
 	$(call title,go vet)
 	$(call each,go vet ./...)
 
@@ -91,15 +91,15 @@ tidy: ## Show what go mod tidy would change
 	$(call title,go mod tidy -diff)
 	$(call each,go mod tidy -diff)
 
-api: ## Show what changed in the exported API
-	$(call title,The exported API beside .ci/api.txt)
+api: ## Compare the exported API with .ci/api.txt
+	$(call title,The exported API compared with .ci/api.txt)
 	@.ci/api
 
 actions: ## Check the workflows in .github
 	$(call title,actionlint)
 	@go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
-vuln: ## Look for known vulnerabilities in what each module calls; needs vuln.go.dev
+vuln: ## Run govulncheck in every module; needs vuln.go.dev
 	$(call title,govulncheck)
 	$(call each,go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...)
 
@@ -108,16 +108,16 @@ build: ## Build every example, into .cache/examples/
 	@cd examples && go build -o ../.cache/examples/ ./...
 	@ls .cache/examples
 
-# From the root with go.work, as the README says.
-quickstart: ## Run the quickstart and look at its output
+# From the root with go.work, as in the README.
+quickstart: ## Run the quickstart and check its output
 	$(call title,go run ./examples/quickstart)
 	@mkdir -p .cache
 	@GOWORK= env -u SPARKLOOP_API_KEY go run ./examples/quickstart | tee .cache/quickstart.txt
 	@grep -qF '$(QUICKSTART_SAYS)' .cache/quickstart.txt || \
-		{ echo 'The quickstart does not say "$(QUICKSTART_SAYS)".'; exit 1; }
+		{ echo 'The output of the quickstart does not contain "$(QUICKSTART_SAYS)".'; exit 1; }
 
-release-check: ## Build and run users' programs with all released modules; VERSION=v0.2.0 prepares that one first
-	$(call title,Programs of users)
+release-check: ## Build and run users' programs with all released modules; VERSION=v0.2.0 prepares that version first
+	$(call title,Users' programs)
 	@.ci/release-check $(VERSION)
 
 release: ## Prepare the release of all modules: make release VERSION=v0.1.0

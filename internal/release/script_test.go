@@ -87,8 +87,8 @@ func TestReleaseRefuses(t *testing.T) {
 		assert.Contains(t, out, want)
 		assert.Equal(t, "Begin", must(t, dir, "git", "log", "--format=%s"))
 	}
-	refused("Which version?")
-	refused("it needs a new minor version, not v0.1.1", "v0.1.1")
+	refused("Give a version")
+	refused("use a new minor version instead of v0.1.1", "v0.1.1")
 	refused("v0.0.9 is not above v0.1.0", "v0.0.9")
 	assert.Empty(t, must(t, dir, "git", "status", "--porcelain"))
 	// One module's tag already exists: the tags created before it are removed.
@@ -98,7 +98,7 @@ func TestReleaseRefuses(t *testing.T) {
 	assert.Empty(t, must(t, dir, "git", "status", "--porcelain"))
 
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "new.go"), nil, 0o600))
-	refused("changes that are not committed", "v0.2.0")
+	refused("Commit or stash your changes first", "v0.2.0")
 }
 
 func TestReleaseOfAPatch(t *testing.T) {
