@@ -1,7 +1,7 @@
 //go:build !race
 
-// The race detector has sync.Pool forget at random: what is pooled is then
-// allocated anew.
+// With the race detector sync.Pool drops values at random, which adds
+// allocations.
 
 package sparkloop_test
 
@@ -21,8 +21,8 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// sameAnswer is a transport that gives the same answer to every request and
-// allocates little: the response, its header and its body.
+// sameAnswer is a transport with the same answer to every request. It allocates
+// only the response, its header and its body.
 type sameAnswer []byte
 
 func (a sameAnswer) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -37,7 +37,7 @@ func (a sameAnswer) RoundTrip(r *http.Request) (*http.Response, error) {
 
 var sameType = []string{"application/json; charset=utf-8"}
 
-// allOn is a client with everything on; its limit is never reached.
+// allOn returns a client with all features on; its limit is never reached.
 func allOn(t *testing.T, body string) *sparkloop.Client {
 	t.Helper()
 	c, err := sparkloop.New(strings.Repeat("0123456789abcdef", 2),
@@ -47,7 +47,7 @@ func allOn(t *testing.T, body string) *sparkloop.Client {
 	return c
 }
 
-// allocations are what one of many calls allocates, after a first one.
+// allocations returns the allocations of one of many calls, after a first call.
 func allocations(t *testing.T, runs int, call func() error) (allocs float64, size uint64) {
 	t.Helper()
 	once := func() {
@@ -65,7 +65,7 @@ func allocations(t *testing.T, runs int, call func() error) (allocs float64, siz
 	return allocs, (after.TotalAlloc - before.TotalAlloc) / uint64(runs)
 }
 
-// The promise is 33 and 3 KiB; what stands here is a little above what it needs.
+// The limits are slightly above the current figures.
 func TestAConfirmationAllocatesLittle(t *testing.T) {
 	c := allOn(t, `{"message":"Conversion confirmed"}`)
 	allocs, size := allocations(t, 1000, func() error {
@@ -77,8 +77,8 @@ func TestAConfirmationAllocatesLittle(t *testing.T) {
 	assert.LessOrEqual(t, size, uint64(2600))
 }
 
-// A page takes its offers, their texts and countries: each text of its own, so
-// that an offer that is kept does not keep the page.
+// A page allocates its offers, their texts and countries. Each text is
+// allocated separately, so that a kept offer does not keep the page.
 func TestAPageOfOffersAllocatesAtMostWhatItHolds(t *testing.T) {
 	const offers = 200
 	var list []string

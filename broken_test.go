@@ -11,8 +11,8 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// What a server says instead of an answer, and what the call makes of it. Where
-// nothing is said the conversion is confirmed.
+// Broken answers, and the result of the call. A case without an error text
+// confirms the conversion.
 func TestBrokenAnswers(t *testing.T) {
 	t.Parallel()
 	const (
@@ -38,7 +38,7 @@ func TestBrokenAnswers(t *testing.T) {
 		"status 2000":                    {says("HTTP/1.1 2000 OK\r\n\r\n" + ok), `malformed HTTP status code "2000"`, 0, 4},
 		"status 999":                     {says("HTTP/1.1 999 No\r\n\r\n" + ok), "999: unexpected response", 999, 2},
 		"nothing":                        {says(""), "EOF", 0, 4},
-		"closed at once":                 {func(net.Conn) {}, "", -1, 4}, // EOF or a reset, as it comes
+		"closed at once":                 {func(net.Conn) {}, "", -1, 4}, // EOF or a reset, either is possible
 		"reset":                          {answering(func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) }), "connection reset by peer", 0, 4},
 		"half closed":                    {answering(func(c net.Conn) { _ = c.(*net.TCPConn).CloseWrite(); silent(c) }), "EOF", 0, 4},
 		"half closed in the header":      {halfClosed(start + "Content-Le"), "missing colon", 0, 4},
@@ -97,7 +97,7 @@ func TestBrokenAnswers(t *testing.T) {
 	}
 }
 
-// halfClosed answers with these bytes and no more, and keeps listening.
+// halfClosed answers with these bytes only, and keeps reading.
 func halfClosed(answer string) func(net.Conn) {
 	return answering(func(conn net.Conn) {
 		send(conn, answer)

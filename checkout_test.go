@@ -18,10 +18,10 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// handlerTime is what the checkout of these tests gives to a confirmation.
+// handlerTime is the handler's deadline for a confirmation.
 const handlerTime = 2 * time.Second
 
-// checkout is a handler that confirms, as a shop has one.
+// checkout returns a shop's handler that confirms.
 func checkout(c *sparkloop.Client, outcome func(error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t, err := sparkloop.ParseTracking(r.URL.String())
@@ -36,8 +36,8 @@ func checkout(c *sparkloop.Client, outcome func(error)) http.Handler {
 	})
 }
 
-// The API fails in every way that the fake knows, for as long as the handler
-// has time. Its deadline holds, the error is true, and a later call confirms,
+// The fake API fails in each of its ways, for the handler's whole time. The
+// handler keeps its deadline, the error is right, and a later call confirms
 // once.
 func TestCheckoutWhileTheAPIFails(t *testing.T) {
 	t.Parallel()
@@ -98,7 +98,7 @@ func TestCheckoutWhileTheAPIFails(t *testing.T) {
 					}
 				}
 				if tt.status == 200 {
-					successes-- // the page that was none
+					successes-- // the page, which is no success
 				}
 				assert.LessOrEqual(t, successes, 1, "SparkLoop counted it once")
 			})
@@ -106,7 +106,7 @@ func TestCheckoutWhileTheAPIFails(t *testing.T) {
 	}
 }
 
-// The same on real connections, where the answer is lost for good.
+// The same over real connections, where a lost answer stays lost.
 func TestCheckoutOnARealConnection(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []sparklooptest.Fault{
@@ -204,7 +204,7 @@ func TestNoSlotInTime(t *testing.T) {
 	})
 }
 
-// A 429 holds back every goroutine of the client and its copies.
+// A 429 pauses every goroutine of the client and its copies.
 func TestA429HoldsBackTheOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -225,7 +225,7 @@ func TestA429HoldsBackTheOthers(t *testing.T) {
 	})
 }
 
-// A retry that gets no turn does not hide what the first try met.
+// A retry without a turn returns the error of the first attempt.
 func TestNoSlotForARetry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

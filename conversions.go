@@ -24,23 +24,24 @@ type Confirmation struct {
 	AlreadyConfirmed bool
 }
 
-// Confirm confirms the conversion of t at SparkLoop. Call it as soon as the person
-// did what the offer pays for. SparkLoop accepts it for 45 days after the click.
-// Confirm never refuses an old one.
+// Confirm confirms the conversion of t at SparkLoop. Call it as soon as the
+// person has done what the offer pays for. SparkLoop accepts it for 45 days
+// after the click. Confirm sends older ones too.
 //
-// It is safe to repeat: a conversion that was confirmed before is a success with
-// AlreadyConfirmed set, and counts once. A success is a 200 or another 2xx with a
-// JSON object that holds no error; an empty body or a proxy's page is none.
+// It is safe to repeat: a conversion that was confirmed before is a success
+// with AlreadyConfirmed set, and counts once. A success is a 200 or another 2xx
+// with a JSON object without an error. An empty body or a proxy's page is not a
+// success.
 //
-// A zero Tracking returns [ErrNoTracking], a malformed one [ErrInvalidTracking].
-// Neither is sent. Every other failure is an [*Error], such as
-// [ErrOfferNotFound], [ErrSubmissionNotFound] or [ErrNotActionOffer]. [Retryable]
-// reports whether the call may succeed later.
+// A zero Tracking returns [ErrNoTracking], a malformed one
+// [ErrInvalidTracking]. Neither is sent. Every other failure is an [*Error],
+// such as [ErrOfferNotFound], [ErrSubmissionNotFound] or [ErrNotActionOffer].
+// [Retryable] reports whether the call may succeed later.
 //
-// In an HTTP handler, r.Context() ends when the visitor closes the page. To confirm
-// anyway, pass context.WithoutCancel(r.Context()); [WithTimeout] then bounds the
-// call. For a long list, pass a context with more than two minutes: a call may have
-// to wait for a whole window of the rate limit.
+// In an HTTP handler, r.Context() ends when the visitor closes the page. To
+// confirm anyway, pass context.WithoutCancel(r.Context()); [WithTimeout] then
+// bounds the call. For a long list, pass a context with more than two minutes:
+// a call may have to wait for a whole window of the rate limit.
 //
 // https://docs.sparkloop.app/api-v2/endpoints/offers/conversions
 func (s *ConversionsService) Confirm(ctx context.Context, t Tracking) (*Confirmation, error) {

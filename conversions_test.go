@@ -46,13 +46,13 @@ func TestConfirm(t *testing.T) {
 // When an answer is final.
 const (
 	never    = iota
-	ifProven // on a form of the endpoint that is known to be right
+	ifProven // if the form of the endpoint is proven
 	always
 )
 
-// What an answer means: the status, the body, the sentinel or nil, the message,
-// when it is final, and how many requests one call makes of it while no form of
-// the endpoint is proven, and after that.
+// The meaning of each answer: the status, the body, the sentinel or nil, the
+// message, when it is final, and the requests of one call before and after a
+// form of the endpoint is proven.
 var answers = []struct {
 	status           int
 	body             string
@@ -93,14 +93,14 @@ var answers = []struct {
 	{404, `{"error":"RecordNotFound","message":"Submission not found"}`, sparkloop.ErrSubmissionNotFound, "RecordNotFound", always, 1, 1},
 	{410, `{"errors":["Submission not found","Submission not found."]}`, sparkloop.ErrSubmissionNotFound, "Submission not found, Submission not found.", always, 1, 1},
 
-	// In words that nobody has seen yet: final where the form is proven.
+	// Unknown texts are final if the form is proven.
 	{422, `{"error":"Offer submission has expired"}`, nil, "Offer submission has expired", ifProven, 4, 1},
 	{410, `{"error":{"code":7}}`, nil, `{"code":7}`, ifProven, 4, 1},
 	{400, `{"error":["a","b"]}`, nil, `a, b`, ifProven, 4, 1},
 	{409, `{"message":"no"}`, nil, "no", ifProven, 4, 1},
 	{410, `{"error":"API v1 is retired, use /v2"}`, nil, "API v1 is retired, use /v2", ifProven, 4, 1},
 
-	// A known message as a part of another one, or two of them.
+	// A known message within a longer text, or two of them.
 	{422, `{"error":"Your contact form submission must be unique"}`, nil, "Your contact form submission must be unique", ifProven, 4, 1},
 	{422, `{"error":"Contact form: submission must be unique"}`, nil, "Contact form: submission must be unique", ifProven, 4, 1},
 	{422, `{"error":"Offer submission must be an action and offer submission must be unique"}`, nil, "Offer submission must be an action and offer submission must be unique", ifProven, 4, 1},
@@ -111,7 +111,7 @@ var answers = []struct {
 	{422, `{"error":"Offer submission must be unique within the page"}`, nil, "Offer submission must be unique within the page", ifProven, 4, 1},
 	{422, `{"error":"Offer form submission must be unique"}`, nil, "Offer form submission must be unique", ifProven, 4, 1},
 
-	// Not about this conversion, or not in SparkLoop's words.
+	// Not about this conversion, or not from SparkLoop.
 	{401, `{"error":"API key is missing!"}`, sparkloop.ErrUnauthorized, "API key is missing!", never, 4, 1},
 	{401, ``, sparkloop.ErrUnauthorized, "", never, 4, 1},
 	{401, `{"error":"Submission not found"}`, sparkloop.ErrUnauthorized, "Submission not found", never, 4, 1},
@@ -148,7 +148,7 @@ var answers = []struct {
 	{503, `<html>`, nil, "", never, 4, 4},
 	{504, ``, nil, "", never, 4, 4},
 
-	// A 2xx that is no success.
+	// A 2xx that is not a success.
 	{200, ``, sparkloop.ErrUnexpectedResponse, "", never, 4, 1},
 	{204, ``, sparkloop.ErrUnexpectedResponse, "", never, 4, 1},
 	{200, `<!doctype html>`, sparkloop.ErrUnexpectedResponse, "", never, 4, 1},
@@ -304,8 +304,7 @@ func TestNetworkErrors(t *testing.T) {
 	assert.Nil(t, e.Header)
 	assert.Equal(t, "/api/v2"+confirmPath, e.Path)
 
-	// With the real thing: a server that speaks no TLS, one with a wrong
-	// certificate, one that is gone.
+	// Real servers: without TLS, with a wrong certificate, closed.
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
 	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -390,7 +389,8 @@ func TestARedirectIsNamedAndNotFollowed(t *testing.T) {
 	}
 }
 
-// A whole JSON object and then a broken connection: who knows what was cut off.
+// A whole JSON object and then a broken connection: the rest of the answer is
+// unknown.
 func TestACutSuccessIsNone(t *testing.T) {
 	t.Parallel()
 	m := mockConfirm(func(*http.Request) (*http.Response, error) {
@@ -410,7 +410,7 @@ func TestTooManyValues(t *testing.T) {
 	require.ErrorContains(t, err, "too many values")
 }
 
-// What a mistaken network error says is too long to show, and can still be matched.
+// A long network error is shortened, and errors.Is still matches it.
 func TestALongErrorIsShortenedAndKept(t *testing.T) {
 	t.Parallel()
 	long := &tls.CertificateVerificationError{Err: errors.New(strings.Repeat("host.example, ", 100))}

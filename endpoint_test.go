@@ -18,12 +18,12 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// published are the four forms in which SparkLoop has published the endpoint.
+// published are the four published forms of the endpoint.
 var published = []struct{ base, leaf string }{
 	{"/api/v2", "conversion"}, {"/v2", "conversion"}, {"/v2", "conversions"}, {"/api/v2", "conversions"},
 }
 
-// unknownRoutes are ways to say that there is no such route.
+// unknownRoutes are answers to an unknown route.
 var unknownRoutes = map[string]sparklooptest.Fault{
 	"an HTML 404":     sparklooptest.Status(404, "<!doctype html><h1>The page you were looking for doesn't exist.</h1>"),
 	"an empty 404":    sparklooptest.Status(404, ""),
@@ -33,7 +33,7 @@ var unknownRoutes = map[string]sparklooptest.Fault{
 	"a talkative 404": sparklooptest.Status(404, `{"error":"No route matches [POST]"}`),
 }
 
-// paths are the paths of the requests that a server got.
+// paths returns the paths of a server's requests.
 func paths(s *sparklooptest.Server) (paths []string) {
 	for _, r := range s.Requests() {
 		paths = append(paths, r.Path)
@@ -57,14 +57,15 @@ func TestTheEndpointIsFound(t *testing.T) {
 					assert.True(t, s.Confirmed(tr))
 					assert.Len(t, s.Requests(), n+1+i, "found once, then known")
 				}
-				// The base goes for the offers as well.
+				// The base applies to offers too.
 				before := len(s.Requests())
 				_, err := c.Offers.List(t.Context(), sparkloop.ListOffersParams{})
 				require.NoError(t, err)
 				assert.Equal(t, form.base+"/offers", paths(s)[before])
 				assert.Len(t, s.Requests(), before+1)
 
-				// A copy knows what the client found, one with another base does not.
+				// A copy uses the form that the client found; a copy with
+				// another base does not.
 				copied, err := c.With(sparkloop.WithTimeout(time.Minute))
 				require.NoError(t, err)
 				_, tr := s.Click("", "")
@@ -118,7 +119,7 @@ func TestNoEndpoint(t *testing.T) {
 	require.ErrorIs(t, err, sparkloop.ErrEndpointNotFound)
 	require.ErrorContains(t, err, "tried "+guide+"/offers?page=2, "+reference+"/offers?page=2")
 
-	// A pinned base leaves only the spelling open.
+	// With a given base only the spelling is searched.
 	pinned, err := sparkloop.New(sparklooptest.APIKey, sparkloop.WithBaseURL(s.URL()))
 	require.NoError(t, err)
 	_, err = pinned.Conversions.Confirm(t.Context(), tracking)
@@ -154,8 +155,8 @@ func TestTheSearchGoesOn(t *testing.T) {
 	}
 }
 
-// An answer about the moment ends the search of this call. The next call
-// searches anew; if four in a row got no further, it begins with another form.
+// A temporary failure ends the search of this call. The next call searches
+// again. After four failed searches the next begins with another form.
 func TestAnAnswerAboutTheMomentEndsTheSearch(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]sparklooptest.Fault{
@@ -198,7 +199,7 @@ func TestNothingProven(t *testing.T) {
 		answers []httpmock.Responder // of the four forms
 		want    string
 		is      error
-		next    int // the form that is asked in the minute after that
+		next    int // the form that is tried in the following minute
 	}{
 		"a wrong key": {[]httpmock.Responder{jsonResponder(401, `{"error":"User not found!"}`)}, "401 User not found! (4 attempts)", sparkloop.ErrUnauthorized, 0},
 		"a wrong key, and a form that is none": {[]httpmock.Responder{jsonResponder(404, ``), jsonResponder(401, `{"error":"User not found!"}`)},
@@ -246,7 +247,7 @@ func TestNothingProven(t *testing.T) {
 	}
 }
 
-// A call that hangs does not hold up the others until its own deadline.
+// A call that hangs does not delay the others until its own deadline.
 func TestASearchThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -350,7 +351,8 @@ func TestAFormThatWorkedGoesAway(t *testing.T) {
 		require.NoError(t, err)
 		assert.Len(t, after.Requests(), 3, "the lost form and two others")
 
-		// Back within the minute: the search does not start again yet, and says so.
+		// The old server is back within the minute: no new search yet, and the
+		// error says why.
 		rt.to = before.Transport()
 		_, tr = before.Click("", "")
 		_, err = c.Conversions.Confirm(t.Context(), tr)
@@ -375,7 +377,8 @@ func TestAnOdd404OnAProvenForm(t *testing.T) {
 		}
 		require.NoError(t, confirm())
 
-		// In unknown words it is about the route. The search finds nothing else.
+		// An unknown text counts as an unknown route. The search finds no other
+		// form.
 		s.Fail(sparklooptest.Status(404, `{"error":"This campaign has ended"}`), 1)
 		err := confirm()
 		require.ErrorIs(t, err, sparkloop.ErrEndpointNotFound)
@@ -383,7 +386,7 @@ func TestAnOdd404OnAProvenForm(t *testing.T) {
 		assert.Equal(t, 4, asError(t, err).Attempts)
 		require.NoError(t, confirm(), "the proven form is still known")
 
-		// Not more than once a minute, however many there are.
+		// At most one search in a minute, for any number of calls.
 		before := len(s.Requests())
 		s.Fail(sparklooptest.Status(404, `{"status":404,"error":"Not Found"}`), 20)
 		for range 20 {
@@ -421,7 +424,8 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// Rails says it like this where a route is gone, also on a form that worked.
+// Rails answers like this if a route is gone, also for a form that worked
+// before.
 func TestARouteThatIsGoneIsNoFinalAnswer(t *testing.T) {
 	t.Parallel()
 	s := sparklooptest.NewServer(t, sparklooptest.WithEndpoint("/api/v2", "conversion"))
@@ -435,7 +439,7 @@ func TestARouteThatIsGoneIsNoFinalAnswer(t *testing.T) {
 	assert.True(t, sparkloop.Retryable(err))
 }
 
-// A probe that was answered, then nothing more: the answer is still told.
+// After one answered probe and no further answer, the error has the answer.
 func TestASearchKeepsWhatWasAnswered(t *testing.T) {
 	t.Parallel()
 	s := sparklooptest.NewServer(t, sparklooptest.WithEndpoint("/v2", "conversion"))

@@ -57,8 +57,8 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// The deadline would pass before the next try: the error is both the API's
-// answer and the context's.
+// The deadline would pass before the next attempt: the error matches the API's
+// answer and the context's error.
 func TestAnErrorIsTheAnswerAndTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestErrorTexts(t *testing.T) {
 	require.EqualError(t, err, "sparkloop: list offers: 599 (2 attempts)", "the other form has no responder")
 }
 
-// A mistake in a program is an error that no retry cures, and never a panic.
+// Misuse returns a final error and never panics.
 func TestMisuse(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, fails(errors.New("nothing may be sent")))

@@ -12,7 +12,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// startAPI is a SparkLoop for these examples.
+// startAPI starts a fake SparkLoop for these examples.
 func startAPI() *sparklooptest.Server {
 	api, err := sparklooptest.Start()
 	if err != nil {
@@ -57,7 +57,7 @@ func ExampleConversionsService_Confirm() {
 	api := startAPI()
 	defer api.Close()
 	client := api.Client()
-	_, tracking := api.Click("", "https://shop.example/signup") // a reader's click; in life it comes from your order's row
+	_, tracking := api.Click("", "https://shop.example/signup") // a click; in your program the tracking comes from the order's row
 
 	for range 2 {
 		confirmation, err := client.Conversions.Confirm(context.Background(), tracking)
@@ -124,7 +124,7 @@ func ExampleError_rateLimited() {
 	// 20s true
 }
 
-// A worker of your own queue: what to do with a conversion after a call.
+// A worker of your own queue decides what to do after a call.
 func ExampleRetryable() {
 	api := startAPI()
 	defer api.Close()
@@ -154,9 +154,8 @@ func ExampleRetryable() {
 	// done
 }
 
-// A handler's test: the real handler, a fake SparkLoop, and the worst moment
-// for the answer to get lost. In a test, sparklooptest.NewServer(t) closes the
-// server by itself.
+// A test of a handler: the real handler, a fake SparkLoop, and a lost answer.
+// In a test, sparklooptest.NewServer(t) closes the server after the test.
 func Example_handlerTest() {
 	api := startAPI()
 	defer api.Close()
@@ -179,7 +178,7 @@ func Example_handlerTest() {
 	// Output: 200 true
 }
 
-// The user's row goes before the cookie, as long as it is not expired.
+// The user's row takes precedence over the cookie until it expires.
 func ExampleFirstLive() {
 	now := time.Now()
 	row := sparkloop.Tracking{Offer: "offer_1", Submission: "of_the_row", CapturedAt: now.Add(-46 * 24 * time.Hour)}
@@ -191,7 +190,8 @@ func ExampleFirstLive() {
 	// true
 }
 
-// A Tracking is a column: Value writes it, Scan reads it, and NULL is none.
+// A Tracking is a column: Value writes it, and Scan reads it. NULL is the zero
+// Tracking.
 func ExampleTracking_Value() {
 	tracking := sparkloop.Tracking{Offer: "offer_1", Submission: "submission_1", CapturedAt: time.Unix(1767225600, 0)}
 	stored, _ := tracking.Value() // what db.Exec("INSERT ...", tracking) does
@@ -205,7 +205,7 @@ func ExampleTracking_Value() {
 	// offer_1/submission_1 2026-02-15 <nil>
 }
 
-// A payment takes the tracking along, and the payment's webhook gives it back.
+// A payment carries the tracking as metadata, and its webhook reads it.
 func ExampleTracking_Metadata() {
 	tracking := sparkloop.Tracking{Offer: "offer_1", Submission: "submission_1"}
 	fmt.Println(tracking.Metadata())
@@ -218,7 +218,7 @@ func ExampleTracking_Metadata() {
 	// true <nil>
 }
 
-// At start-up: does the key work?
+// Check the key at start-up.
 func Example_checkAtBoot() {
 	api := startAPI()
 	defer api.Close()

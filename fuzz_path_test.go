@@ -13,9 +13,8 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// FuzzPath: a real server finds in a confirmation's path exactly the two ids and
-// what belongs around them, whatever the base. With an id that is none, nothing
-// is sent.
+// FuzzPath: the path of a confirmation has exactly the two IDs at their places,
+// for every base. With an invalid ID nothing is sent.
 func FuzzPath(f *testing.F) {
 	for _, ids := range [][2]string{
 		{"offer_1234abcd", "submission_1234abcd"}, {"o", "s"}, {"..", "s"}, {"o", "../.."}, {"o", ""}, {"o/x", "s"}, {"o%2fx", "s"}, {"o", "s?x=1"}, {"o", "s#x"},
@@ -24,7 +23,7 @@ func FuzzPath(f *testing.F) {
 		f.Add(ids[0], ids[1])
 	}
 	var mu sync.Mutex
-	var seen []string // what the server found, request by request
+	var seen []string // segments found by the server, per request
 	note := func(parts ...string) {
 		mu.Lock()
 		defer mu.Unlock()

@@ -22,16 +22,16 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// spoken is an answer as another reader of HTTP and JSON takes it.
+// spoken is an answer, read independently of the SDK.
 type spoken struct {
-	status int // 0 if that is no answer
+	status int // 0 if it is no valid answer
 	body   []byte
-	cut    bool     // the body does not end as it should
+	cut    bool     // the body ends early
 	object bool     // the body is a JSON object
-	errors []string // what its members named "error" or "errors" say
-	denied bool     // another member says that this is no success
+	errors []string // values of its members "error" and "errors"
+	denied bool     // another member marks the answer as a failure
 	unsure bool     // the message may be a refusal
-	known  bool     // "must be unique" stands somewhere
+	known  bool     // contains "must be unique"
 }
 
 var (
@@ -92,16 +92,15 @@ func listenTo(answer []byte) spoken {
 	return s
 }
 
-// fitForALog says whether a text is short and in one line.
+// fitForALog reports whether a text is short and in one line.
 func fitForALog(s string, longest int) bool {
 	return len(s) <= longest && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // FuzzReply answers a confirmation and the two calls that read offers with any
-// status, headers and body; "KEY" in them stands for the caller's key. Confirmed
-// is what SparkLoop said in so many words, and nothing else; an error tells what
-// came and what it means; the key is in none of it; and the memory that it takes
-// is in proportion to the answer.
+// status, headers and body. "KEY" is replaced by the caller's key. Only an
+// explicit success confirms. An error has the right meaning and never the key.
+// The memory is in proportion to the answer.
 func FuzzReply(f *testing.F) {
 	for _, status := range []uint16{200, 201, 204, 101, 302, 400, 401, 403, 404, 405, 422, 429, 500, 503, 0, 999} {
 		f.Add(status, "Content-Type: application/json\r\nRetry-After: 7\r\nX-Echo: KEY\r\nLocation: https://KEY.example/\r\n", []byte(`{"message":"ok KEY","error":"KEY"}`), true)
@@ -173,14 +172,13 @@ func FuzzReply(f *testing.F) {
 	})
 }
 
-// final are the errors after which no retry helps, and passing those after which
-// one may.
+// final are the errors without a possible retry, passing the errors with one.
 var (
 	final   = []error{sparkloop.ErrOfferNotFound, sparkloop.ErrSubmissionNotFound, sparkloop.ErrNotActionOffer}
 	passing = []error{sparkloop.ErrUnauthorized, sparkloop.ErrRateLimited, sparkloop.ErrEndpointNotFound, sparkloop.ErrUnexpectedResponse}
 )
 
-// checkError checks what an error says about an answer.
+// checkError compares an error with the answer.
 func checkError(t *testing.T, err error, want spoken) {
 	t.Helper()
 	e := asError(t, err)

@@ -18,9 +18,9 @@ import (
 
 var anID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 
-// FuzzParseTracking holds ParseTracking against net/url: it agrees wherever
-// url.ParseQuery finds two valid IDs. What it reads beyond that is a valid ID
-// that stands in the URL. TrackingFromRequest reads the same.
+// FuzzParseTracking compares ParseTracking with net/url: they agree wherever
+// url.ParseQuery finds two valid IDs. Any other result is a valid ID in the
+// URL. TrackingFromRequest returns the same.
 func FuzzParseTracking(f *testing.F) {
 	for _, s := range []string{
 		"https://shop.example/signup?submission=submission_1&offer=offer_1", "/welcome?offer=o&submission=s#?offer=x", "?offer=o&submission=s&offer=p",
@@ -38,7 +38,7 @@ func FuzzParseTracking(f *testing.F) {
 		if u, parseErr := url.Parse(raw); parseErr == nil {
 			assert.Equal(t, u.RawQuery, query)
 			landed, landedErr := sparkloop.TrackingFromRequest(&http.Request{URL: u})
-			// A request has no fragment, and a host is not part of its path.
+			// A request has no fragment, and its path has no host.
 			if landedErr == nil || page == raw && u.Host == "" && u.Opaque == "" {
 				assert.Equal(t, err == nil, landedErr == nil)
 				assert.Equal(t, got.Key(), landed.Key())
@@ -73,8 +73,8 @@ func FuzzParseTracking(f *testing.F) {
 	})
 }
 
-// FuzzDecodeTracking: what is accepted is valid and is exactly what Encode
-// writes, from metadata too; only an empty text is no tracking.
+// FuzzDecodeTracking: an accepted text is valid and equals the text of Encode,
+// also in metadata. Only an empty text is no tracking.
 func FuzzDecodeTracking(f *testing.F) {
 	for text := range forms {
 		f.Add(text)
@@ -100,7 +100,8 @@ func FuzzDecodeTracking(f *testing.F) {
 	})
 }
 
-// FuzzTrackingJSON: what is accepted is zero or valid, and survives a round trip.
+// FuzzTrackingJSON: an accepted value is zero or valid, and survives a round
+// trip.
 func FuzzTrackingJSON(f *testing.F) {
 	f.Add([]byte(`{"offer":"o","submission":"s","captured_at":"2026-11-22T12:00:00Z"}`))
 	f.Add([]byte(`{"offer":"o","submission":"s","captured_at":"0000-01-01T00:00:00Z"}`))
@@ -120,9 +121,9 @@ func FuzzTrackingJSON(f *testing.F) {
 	})
 }
 
-// FuzzColumn: whatever a text column holds, it is read, as a string or as bytes,
-// which the driver may use again; what is written back is the same but for the
-// spaces of a CHAR column; and it is valid exactly if DecodeTracking can read it.
+// FuzzColumn: any text column is read, as a string or as bytes that the driver
+// reuses. The text written back is the same, except for the padding of a CHAR
+// column. It is valid exactly if DecodeTracking can read it.
 func FuzzColumn(f *testing.F) {
 	for text := range forms {
 		f.Add(text)
@@ -157,8 +158,8 @@ func FuzzColumn(f *testing.F) {
 	})
 }
 
-// FuzzMetadata: of several maps the first good entry counts; without one, a bad
-// entry is told from none.
+// FuzzMetadata: the first valid entry of several maps counts. Without one, an
+// invalid entry and a missing one return different errors.
 func FuzzMetadata(f *testing.F) {
 	f.Add("sparkloop_tracking", "", "v1.o.s.1", "v1.p.s.1")
 	f.Add("sparkloop_tracking", "v2.o.s.1", "", "")
@@ -192,7 +193,7 @@ func FuzzMetadata(f *testing.F) {
 	})
 }
 
-// unescapedLoosely decodes each escape that is one.
+// unescapedLoosely decodes each valid escape.
 func unescapedLoosely(s string) string {
 	return anEscape.ReplaceAllStringFunc(s, func(escape string) string {
 		text, _ := url.PathUnescape(escape)

@@ -25,7 +25,7 @@ var (
 	confirmPath = "/offers/offer_1234abcd/submissions/submission_1234abcd/conversion"
 )
 
-// newClient is a client of rt that retries at once and does not pace.
+// newClient returns a client of rt that retries at once and does not pace.
 func newClient(t *testing.T, rt http.RoundTripper, opts ...sparkloop.Option) *sparkloop.Client {
 	t.Helper()
 	c, err := sparkloop.New(testKey, append([]sparkloop.Option{
@@ -42,8 +42,8 @@ func jsonResponder(status int, body string) httpmock.Responder {
 	return httpmock.NewStringResponder(status, body).HeaderSet(http.Header{"Content-Type": {"application/json; charset=utf-8"}})
 }
 
-// mockConfirm is an API that answers every confirmation the same way, in each
-// form of the endpoint.
+// mockConfirm returns an API with the same answer to every confirmation, in
+// each form of the endpoint.
 func mockConfirm(r httpmock.Responder) *httpmock.MockTransport {
 	m := httpmock.NewMockTransport()
 	for _, form := range published {
@@ -52,7 +52,7 @@ func mockConfirm(r httpmock.Responder) *httpmock.MockTransport {
 	return m
 }
 
-// asError is the *Error in err.
+// asError returns the *Error in err.
 func asError(t *testing.T, err error) *sparkloop.Error {
 	t.Helper()
 	var e *sparkloop.Error

@@ -18,12 +18,12 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// most is what one call with its four tries may allocate in all, whatever the
-// server sends. The body is 8 MiB of that, its growing buffer twice as much, and
-// its beginning is looked through for the key.
+// most limits the allocations of one call with its four attempts, for any
+// answer: a body of 8 MiB, twice as much for its growing buffer, and the search
+// for the key.
 const most = 48 << 20
 
-// gzipBomb is a gigabyte of spaces in one megabyte.
+// gzipBomb returns a gigabyte of spaces in one megabyte.
 func gzipBomb(t *testing.T) string {
 	t.Helper()
 	var part bytes.Buffer
@@ -32,13 +32,13 @@ func gzipBomb(t *testing.T) string {
 	_, err = z.Write(bytes.Repeat([]byte(" "), 16<<20))
 	require.NoError(t, err)
 	require.NoError(t, z.Close())
-	bomb := strings.Repeat(part.String(), 64) // gzip files in a row are one
+	bomb := strings.Repeat(part.String(), 64) // concatenated gzip files are one file
 	require.Less(t, len(bomb), 1<<20)
 	return bomb
 }
 
-// What never ends, or grows when it is unpacked, is cut off: by the SDK's bound
-// for a body, or by net/http's for everything else.
+// Endless or exploding answers are cut off: bodies by the SDK's limit,
+// everything else by net/http's.
 func TestFloods(t *testing.T) { //nolint:paralleltest // it measures the process's memory
 	const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 	tooLarge := func(t *testing.T, err error) {
@@ -87,7 +87,7 @@ func TestFloods(t *testing.T) { //nolint:paralleltest // it measures the process
 	}
 }
 
-// A short text can stand for a great many offers.
+// A short text may decode to a great many offers.
 func TestAListOfNothing(t *testing.T) { //nolint:paralleltest // it measures the process's memory
 	for _, nothing := range []string{"0", "{}", "null", `""`, `{"a":[1,2,3]}`} {
 		body := `{"offers":[` + strings.Repeat(nothing+",", 99_000/(1+strings.Count(nothing, ","))) + nothing + `]}`
@@ -99,7 +99,7 @@ func TestAListOfNothing(t *testing.T) { //nolint:paralleltest // it measures the
 	}
 }
 
-// A full page of offers with a list of all countries each is no such thing.
+// A full page of offers, each with a list of all countries, is accepted.
 func TestAListOfCountries(t *testing.T) {
 	t.Parallel()
 	offer := `{"uuid":"%d","name":"a, \"b\", [c, {d, ","geo_restrictions":{"allowed_countries":[` + strings.Repeat(`"DE",`, 248) + `"FR"]}}`
@@ -115,7 +115,7 @@ func TestAListOfCountries(t *testing.T) {
 	assert.Len(t, page.Offers[199].GeoRestrictions.AllowedCountries, 249)
 }
 
-// Whatever the server holds back, the call ends in time, and says so.
+// If a server stops at any point, the call ends in time with a matching error.
 func TestStalls(t *testing.T) {
 	t.Parallel()
 	const (
@@ -155,7 +155,8 @@ func TestStalls(t *testing.T) {
 			t.Parallel()
 			w := listen(t, tt.play)
 			var err error
-			// Where the machine was too busy for the answer's beginning, once more.
+			// Repeated with a longer deadline if the machine was too busy for
+			// the answer's beginning.
 			for deadline := 100 * time.Millisecond; deadline < 2*time.Second; deadline *= 4 {
 				c := w.client(t, sparkloop.WithTimeout(deadline), sparkloop.WithBaseURL(tt.scheme+w.address))
 				start := time.Now()

@@ -27,7 +27,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/internal/keytest"
 )
 
-// echo answers with the key that it was sent, in every place that an answer has.
+// echo answers with the received key in every part of an answer.
 func echo(status int, body string) roundTrip {
 	return func(r *http.Request) (*http.Response, error) {
 		key := r.Header.Get("X-Api-Key")
@@ -45,12 +45,12 @@ func echo(status int, body string) roundTrip {
 	}
 }
 
-// fails is a connection that fails with the key in what it says.
+// fails breaks a connection with an error that contains the key.
 func fails(err error) roundTrip {
 	return func(*http.Request) (*http.Response, error) { return nil, err }
 }
 
-// failures are ways to fail that repeat the key.
+// failures are failures that repeat the key.
 func failures() map[string]roundTrip {
 	all := map[string]roundTrip{
 		"a malformed answer": fails(fmt.Errorf("net/http: malformed HTTP response %q: %w", "X-Api-Key: "+marked, net.ErrClosed)),
@@ -75,11 +75,11 @@ func failures() map[string]roundTrip {
 	return all
 }
 
-// A call is of something that the package exports. What it returns is looked at.
+// A call uses something that the package exports. Its results are searched for
+// the key.
 type call = func(t *testing.T, c *sparkloop.Client) []any
 
-// alone are the calls that send nothing, some with the key where it does not
-// belong.
+// alone are the calls that send nothing, some with the key in a wrong place.
 var alone = map[string]call{
 	"New": func(*testing.T, *sparkloop.Client) []any {
 		var all []any
@@ -167,7 +167,7 @@ var alone = map[string]call{
 	},
 }
 
-// sending are the calls that ask the API, and what can be had of their errors.
+// sending are the calls to the API, with everything that their errors offer.
 var sending = map[string]call{
 	"ConversionsService.Confirm": func(t *testing.T, c *sparkloop.Client) []any {
 		ended, cancel := context.WithCancel(t.Context())
@@ -210,7 +210,8 @@ var sending = map[string]call{
 	}),
 }
 
-// options are looked at themselves, and so is what New and With say of them.
+// options returns the options themselves, and the errors of New and With for
+// them.
 func options(opts ...sparkloop.Option) call {
 	return func(t *testing.T, c *sparkloop.Client) []any {
 		var all []any
@@ -224,7 +225,7 @@ func options(opts ...sparkloop.Option) call {
 	}
 }
 
-// ofError is what can be had of the error of a call.
+// ofError returns what the error of a call offers.
 func ofError(f func(*sparkloop.Error) []any) call {
 	return func(t *testing.T, c *sparkloop.Client) []any {
 		_, err := c.Conversions.Confirm(t.Context(), tracking)
@@ -250,7 +251,7 @@ func amount(*testing.T, *sparkloop.Client) []any {
 	return []any{err, u, u.String(), data}
 }
 
-// loud is a limiter whose errors repeat the key, and which looks at the stack.
+// loud is a limiter whose errors repeat the key, and which prints the stack.
 type loud struct {
 	look func(stack string)
 	deny bool
@@ -266,8 +267,8 @@ func (l loud) Wait(context.Context) error {
 
 func (loud) Pause(context.Context, time.Duration) error { return errors.New("cannot pause: " + marked) }
 
-// Every function and method, while everything fails in each way, logging all:
-// nothing that comes out of it has the key.
+// Every function and method runs with each failure, logging everything. No
+// result contains the key.
 func TestTheKeyIsNowhere(t *testing.T) {
 	t.Parallel()
 	listing, err := os.ReadFile(".ci/api.txt")
@@ -311,7 +312,7 @@ func TestTheKeyIsNowhere(t *testing.T) {
 	assert.Equal(t, "welcome [redacted]", confirmation.Message)
 }
 
-// What hides the key in an error's text leaves what it is.
+// Redacting an error's text keeps the errors that it matches.
 func TestAnErrorWithoutTheKeyIsStillTheSame(t *testing.T) {
 	t.Parallel()
 	_, err := newClientWithKey(t, marked, failures()["a malformed answer"]).Conversions.Confirm(t.Context(), tracking)
@@ -319,7 +320,7 @@ func TestAnErrorWithoutTheKeyIsStillTheSame(t *testing.T) {
 	require.ErrorContains(t, err, `malformed HTTP response "X-Api-Key: [redacted]"`)
 }
 
-// A program that ends in a panic prints the value and every goroutine's stack.
+// A panic prints the value and every goroutine's stack.
 func TestAPanicShowsNoKey(t *testing.T) {
 	t.Parallel()
 	const variable = "SPARKLOOP_TEST_PANIC"

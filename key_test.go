@@ -15,7 +15,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/internal/redact"
 )
 
-// marked is a key that is easy to find again.
+// marked is a key that is easy to find.
 const marked = keytest.Key
 
 func newClientWithKey(t *testing.T, key string, rt http.RoundTripper) *sparkloop.Client {
@@ -25,8 +25,8 @@ func newClientWithKey(t *testing.T, key string, rt http.RoundTripper) *sparkloop
 	return c
 }
 
-// The key goes on the request itself, so that a mock in the place of the
-// transport sees it, and to no other host.
+// The key is set on the request itself, so that a mock transport sees it. No
+// other host gets it.
 func TestTheKeyGoesWithTheRequest(t *testing.T) {
 	t.Parallel()
 	var hosts []string
@@ -40,7 +40,8 @@ func TestTheKeyGoesWithTheRequest(t *testing.T) {
 	assert.Equal(t, []string{"api.sparkloop.app"}, slices.Compact(hosts))
 }
 
-// A long key repeated shrinks so much that the end of what is looked at shows.
+// A long repeated key shrinks so much that the end of the searched part becomes
+// visible.
 func TestNoPartOfALongKeyStandsInAMessage(t *testing.T) {
 	t.Parallel()
 	key := strings.Repeat("K3y-", 255)
@@ -54,7 +55,7 @@ func TestNoPartOfALongKeyStandsInAMessage(t *testing.T) {
 	}
 }
 
-// However the body is cut, no part of a key stands at its end.
+// Wherever the body is cut, it does not end in a part of the key.
 func TestNoPartOfTheKeyStandsWhereABodyIsCut(t *testing.T) {
 	t.Parallel()
 	for _, offset := range []int{0, 3, 7, 11, 16, 24} {

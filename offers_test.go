@@ -88,7 +88,7 @@ func TestListOffersLeavesTheDefaultsToTheAPI(t *testing.T) {
 	assert.Equal(t, 1, m.GetTotalCallCount())
 }
 
-// A page of anything: what has the wrong type is zero, and the rest is there.
+// A field of the wrong type is zero, and the rest is read.
 func TestOddOffers(t *testing.T) {
 	t.Parallel()
 	m := httpmock.NewMockTransport()
@@ -123,7 +123,7 @@ func TestOddOffers(t *testing.T) {
 		`{}`: "no offers array", `{"offers":null}`: "no offers array", `{"offers":{}}`: "no offers array", `{"offers":"x"}`: "no offers array",
 		`[]`: "not a JSON object", `null`: "not a JSON object", `"offers"`: "not a JSON object", ``: "is empty", ` `: "is empty",
 		`<html>`: "not a JSON object", `{"offers":[`: "not valid JSON", `{"offers":[]}x`: "not valid JSON",
-		`{"offers":[],"error":"later"}`: "with an error in it",
+		`{"offers":[],"error":"later"}`: "with an error in the answer",
 	} {
 		for range 2 { // the second time with a reply from the pool
 			_, err := list(body)
@@ -134,7 +134,7 @@ func TestOddOffers(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
-	for range 3 { // an empty list leaves nothing that a missing one could be taken for
+	for range 3 { // the pool must not pass an empty list to an answer without one
 		_, err = list(`{"offers":[]}`)
 		require.NoError(t, err)
 		_, err = list(`{}`)
@@ -190,7 +190,7 @@ func TestGetOffer(t *testing.T) {
 	assert.Equal(t, sent, m.GetTotalCallCount(), "nothing was sent")
 }
 
-// pages serves pages by number and notes what was asked for.
+// pages serves pages by number and records the requests.
 func pages(t *testing.T, page func(n int) []string) (*sparkloop.Client, *[]string) {
 	t.Helper()
 	var asked []string
@@ -321,8 +321,8 @@ func TestUSD(t *testing.T) {
 	}
 }
 
-// FuzzOffers: any body is a page or an error that says what is wrong, and a
-// page that was read survives being written and read again.
+// FuzzOffers: any body is a page or an error with a reason. A page survives a
+// round trip.
 func FuzzOffers(f *testing.F) {
 	body, err := os.ReadFile("testdata/offers_page.json")
 	require.NoError(f, err)

@@ -138,8 +138,7 @@ func TestTheLastOptionWins(t *testing.T) {
 	assert.Equal(t, 1, other.GetTotalCallCount())
 }
 
-// The two services of a copy are the copy's: a client copied by hand would go
-// on with the old options.
+// The two services of a copy use the copy's options, not those of the original.
 func TestACopyWithAnotherBase(t *testing.T) {
 	t.Parallel()
 	var hosts []string
@@ -161,7 +160,7 @@ func TestACopyWithAnotherBase(t *testing.T) {
 	}, hosts)
 }
 
-// fullLimiter has no place for anybody.
+// fullLimiter has no free slot.
 type fullLimiter struct{ nopLimiter }
 
 func (*fullLimiter) Wait(context.Context) error { return context.DeadlineExceeded }
@@ -190,8 +189,8 @@ func TestExtremeOptionsDoNotOverflow(t *testing.T) {
 	}
 }
 
-// The defaults are promises of the comments: three retries, pauses from half of
-// 500 ms, 10 s in all, 120 requests a minute.
+// The defaults match the comments: three retries, pauses from half of 500 ms,
+// 10 s in all, 120 requests a minute.
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	for range 20 {
@@ -255,7 +254,7 @@ func TestRateLimitTellsTheNumbersInForce(t *testing.T) {
 	assert.Equal(t, "5 per 1s", numbers(sparkloop.WithLimiter(unlimited{}), sparkloop.WithRateLimit(5, time.Second)))
 }
 
-// unlimited is a limiter of the caller's.
+// unlimited is a caller's limiter.
 type unlimited struct{}
 
 func (unlimited) Wait(context.Context) error                 { return nil }

@@ -22,15 +22,15 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// internet has the API at example.com and, at every other address there is,
-// servers that write down what comes.
+// internet has the API at example.com, and recording servers at all other
+// addresses.
 type internet struct {
-	client *http.Client // reaches all of it
+	client *http.Client // reaches every address
 
 	mu     sync.Mutex
-	asked  int      // requests that the API got
+	asked  int      // requests to the API
 	dialed []string // addresses other than the API's
-	stolen []string // requests that came there, as on the wire
+	stolen []string // raw requests to those addresses
 }
 
 // newInternet serves every name over TLS with the certificate of example.com,
@@ -78,7 +78,7 @@ func newInternet(t *testing.T, api http.HandlerFunc) *internet {
 	return n
 }
 
-// elsewhere is each way in which an address is not the API's.
+// elsewhere lists the ways in which an address may differ from the API's.
 var elsewhere = map[string]string{
 	"host": "https://127.0.0.1/take", "port": "https://example.com:8443/take", "scheme": "http://example.com/take", "subdomain": "https://sub.example.com/take",
 	"no scheme": "//sub.example.com/take", "user info": "https://example.com@127.0.0.1/take",
@@ -120,7 +120,7 @@ func TestARedirectGetsNoKey(t *testing.T) {
 			assert.Empty(t, n.dialed)
 			assert.Empty(t, n.stolen)
 
-			// The same connections would have taken the key along.
+			// Without the SDK's rule these connections would carry the key.
 			for status = 307; status <= 308; status++ {
 				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://example.com/", nil)
 				require.NoError(t, err)

@@ -14,8 +14,8 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// However a server words Retry-After: the call keeps its deadline, does not
-// hammer, does not sleep for ever, and the error tells of both.
+// For any Retry-After the call keeps its deadline, does not retry at once, does
+// not sleep forever, and returns an error with both reasons.
 func TestMalformedRetryAfter(t *testing.T) {
 	t.Parallel()
 	for _, values := range [][]string{

@@ -13,7 +13,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/internal/calls"
 )
 
-// tracer is a transport that sees whole calls, as sparkloopotel's does.
+// tracer is a transport that observes whole calls, as sparkloopotel's does.
 type tracer struct {
 	roundTrip
 	seen []string
@@ -32,8 +32,8 @@ func (t *tracer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.roundTrip(r)
 }
 
-// A transport with TraceCall sees each call around its requests, for every
-// operation and in each way to end.
+// A transport with TraceCall observes each call around its requests, for every
+// operation and every result.
 func TestTracerSeesCallsAndTheirRequests(t *testing.T) {
 	t.Parallel()
 	confirm := func(c *sparkloop.Client) { _, _ = c.Conversions.Confirm(t.Context(), tracking) }

@@ -14,39 +14,40 @@ import (
 	"github.com/sparkloop-go/sparkloop/internal/query"
 )
 
-// Tracking is a reader's click on an offer: the two ids in the landing URL, and
-// the time. Read it from the landing page with [TrackingFromRequest], store it
-// with the user and the order, and pass it to [ConversionsService.Confirm].
+// Tracking is a visitor's click on an offer: the two IDs in the landing URL,
+// and the time. Read it from the landing page with [TrackingFromRequest], store
+// it with the user and the order, and pass it to [ConversionsService.Confirm].
 //
-// The ids come from a public URL. Every function of this package validates what
-// it reads, and only valid ids are sent. Two methods keep text that they cannot
-// read, and write it back unchanged: [Tracking.Scan] and [Tracking.UnmarshalBinary].
+// The IDs come from a public URL. Every function of this package validates
+// them, and only valid IDs are sent. Two methods keep unreadable text and write
+// it back unchanged: [Tracking.Scan] and [Tracking.UnmarshalBinary].
 //
-// A Tracking can be a column of a table, see [Tracking.Value], a field in JSON,
-// YAML, gob or a form, or metadata of a payment, see [Tracking.Metadata]. A log
-// shows its Key. The zero value means: no tracking.
+// A Tracking can be a column of a table, see [Tracking.Value]. It can be a
+// field in JSON, YAML, gob or a form, or metadata of a payment, see
+// [Tracking.Metadata]. In a log it is its Key. The zero value means: no
+// tracking.
 //
 // https://docs.sparkloop.app/api-v2/guides/how-to-confirm-action-offers-via-api
 type Tracking struct {
-	// Offer and Submission are SparkLoop's ids: 1 to 128 letters, digits,
+	// Offer and Submission are SparkLoop's IDs: 1 to 128 letters, digits,
 	// underscores and hyphens. Case matters.
 	Offer, Submission string
 
-	// CapturedAt is when the click was seen, in UTC and whole seconds; zero
-	// if that is unknown.
+	// CapturedAt is the time of the click, in UTC and whole seconds. Zero means
+	// unknown.
 	CapturedAt time.Time
 
 	// Test marks a click from a landing URL with test_mode=true.
 	Test bool
 
-	// unread is what Scan found and could not read.
+	// unread is text that Scan could not read.
 	unread string
 }
 
-// lifetime is for how long SparkLoop takes a confirmation.
+// lifetime is how long after the click SparkLoop accepts a confirmation.
 const lifetime = 45 * 24 * time.Hour
 
-// maxUnix is the last second that Encode has eleven digits for; year 5138.
+// maxUnix is the largest time with eleven digits, in the year 5138.
 const maxUnix = 99_999_999_999
 
 const (
@@ -71,7 +72,7 @@ const (
 func ParseTracking(rawURL string) (Tracking, error) {
 	t, err := fromURL(rawURL)
 	if err != nil {
-		// The "#" of an escaped "&" is no fragment.
+		// The "#" of an escaped "&" begins no fragment.
 		if again, ok := fromURL(query.Ampersands(rawURL)); ok == nil {
 			return again, nil
 		}
@@ -120,8 +121,8 @@ func fromQuery(rawQuery string) (Tracking, error) {
 
 // FirstLive returns the first tracking that is valid and not expired, or the
 // zero Tracking. Pass the best source first: the user's row, then the cookie. A
-// test click is returned only if no real one is live. A tracking without
-// CapturedAt does not expire. An unreadable one is skipped; call
+// test click is returned only if no real click is live. A tracking without
+// CapturedAt does not expire. An unreadable tracking is skipped; use
 // [Tracking.Validate] to detect it.
 func FirstLive(ts ...Tracking) Tracking {
 	now := time.Now()
@@ -139,8 +140,8 @@ func FirstLive(ts ...Tracking) Tracking {
 	return test
 }
 
-// Validate returns nil for the zero Tracking, and [ErrInvalidTracking] for one
-// that cannot be real. The error never repeats the ids.
+// Validate returns nil for the zero Tracking, and [ErrInvalidTracking] for a
+// malformed one. The error's text never contains the IDs.
 func (t Tracking) Validate() error {
 	if t.IsZero() {
 		return nil
@@ -168,8 +169,8 @@ func validateID(kind, id string) error {
 	return nil
 }
 
-// IsZero says that there is no tracking: no ids, and nothing that [Tracking.Scan]
-// could not read.
+// IsZero reports whether there is no tracking: no IDs, and no unreadable text
+// from [Tracking.Scan].
 func (t Tracking) IsZero() bool { return t.Offer == "" && t.Submission == "" && t.unread == "" }
 
 // Key identifies the conversion: offer, slash, submission. CapturedAt and Test
@@ -200,7 +201,7 @@ func (t Tracking) ExpiresAt() time.Time {
 	return t.CapturedAt.Add(lifetime)
 }
 
-// unix is CapturedAt in seconds, 0 if it is unknown.
+// unix returns CapturedAt in seconds, or 0 if unknown.
 func (t Tracking) unix() int64 {
 	if t.CapturedAt.IsZero() {
 		return 0
@@ -208,7 +209,7 @@ func (t Tracking) unix() int64 {
 	return t.CapturedAt.Unix()
 }
 
-// captured is the time for a number of seconds; 0 is an unknown one.
+// captured returns the time for a number of seconds; 0 means unknown.
 func captured(unix int64) time.Time {
 	if unix == 0 {
 		return time.Time{}
@@ -334,7 +335,7 @@ func (t *Tracking) Scan(src any) error {
 		return fmt.Errorf("sparkloop: read tracking: the column holds a %T, not a text", src)
 	}
 	*t = Tracking{}
-	trimmed := strings.TrimRight(text, " ") // a CHAR column fills up with spaces
+	trimmed := strings.TrimRight(text, " ") // a CHAR column pads with spaces
 	if trimmed == "" {
 		return nil
 	}
@@ -365,8 +366,8 @@ func (t Tracking) MarshalJSON() ([]byte, error) {
 	return json.Marshal(trackingJSON{Offer: t.Offer, Submission: t.Submission, CapturedAt: captured(t.unix()), Test: t.Test && !t.IsZero()})
 }
 
-// UnmarshalJSON reads what [Tracking.MarshalJSON] wrote. null and an object
-// without ids are a zero Tracking; anything else that is not a valid one is
+// UnmarshalJSON reads the JSON of [Tracking.MarshalJSON]. null and an object
+// without IDs are the zero Tracking. Any other invalid value returns
 // [ErrInvalidTracking].
 func (t *Tracking) UnmarshalJSON(data []byte) error {
 	var in trackingJSON
@@ -386,10 +387,10 @@ func (t *Tracking) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Metadata is the tracking as metadata of a payment at Stripe, Paddle and the
-// like: one entry, "sparkloop_tracking". It is nil for a tracking that is zero
-// or not valid. Stripe copies the metadata of a Checkout Session neither to its
-// subscription nor to its payment intent: set it on both.
+// Metadata returns the tracking as payment metadata for Stripe, Paddle and
+// similar services: one entry, "sparkloop_tracking". It returns nil for a zero
+// or invalid tracking. Stripe copies the metadata of a Checkout Session neither
+// to its subscription nor to its payment intent: set the metadata on both.
 func (t Tracking) Metadata() map[string]string {
 	if s := t.Encode(); s != "" {
 		return map[string]string{metadataKey: s}
@@ -397,9 +398,10 @@ func (t Tracking) Metadata() map[string]string {
 	return nil
 }
 
-// TrackingFromMetadata reads what [Tracking.Metadata] wrote, from the first of
-// the maps that has a good one. If none has, the error is [ErrNoTracking], or
-// [ErrInvalidTracking] if one of them had something else in its place.
+// TrackingFromMetadata reads the entry that [Tracking.Metadata] writes, from
+// the first map with a valid one. Without a valid entry it returns
+// [ErrInvalidTracking] if a map has an invalid entry, and otherwise
+// [ErrNoTracking].
 func TrackingFromMetadata(m ...map[string]string) (Tracking, error) {
 	var bad error
 	for _, metadata := range m {

@@ -155,7 +155,7 @@ func TestExpiryAndFirstLive(t *testing.T) {
 	})
 }
 
-// forms are trackings and the text that stands for each.
+// forms are trackings and their texts.
 var forms = map[string]sparkloop.Tracking{
 	"v1.o.s.0":          {Offer: "o", Submission: "s"},
 	"v1.o.s.1795348800": {Offer: "o", Submission: "s", CapturedAt: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)},
@@ -297,8 +297,8 @@ func TestTrackingJSON(t *testing.T) {
 	}
 }
 
-// TestTrackingInALog: every way into a log shows the Key, and none the text that
-// Scan kept or ids that cannot be real.
+// TestTrackingInALog: logs show the Key, and never unreadable text or invalid
+// IDs.
 func TestTrackingInALog(t *testing.T) {
 	t.Parallel()
 	var kept sparkloop.Tracking
@@ -321,7 +321,7 @@ func TestTrackingInALog(t *testing.T) {
 	}
 }
 
-// TestGob: what Scan kept survives a session store.
+// TestGob: unreadable text survives a session store.
 func TestGob(t *testing.T) {
 	t.Parallel()
 	type session struct {

@@ -18,13 +18,13 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// wire is a server on a real socket that says whatever a test wants.
+// wire is a server on a real socket with freely chosen bytes.
 type wire struct {
 	address string
 	opened  atomic.Int64 // connections
 }
 
-// listen gives each connection to play, and closes it when play returns or the
+// listen passes each connection to play, and closes it when play returns or the
 // test ends.
 func listen(t *testing.T, play func(net.Conn)) *wire {
 	t.Helper()
@@ -62,7 +62,7 @@ func listen(t *testing.T, play func(net.Conn)) *wire {
 	return w
 }
 
-// answering reads a request, then plays.
+// answering reads a request, then calls play.
 func answering(play func(net.Conn)) func(net.Conn) {
 	return func(conn net.Conn) {
 		if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
@@ -71,7 +71,7 @@ func answering(play func(net.Conn)) func(net.Conn) {
 	}
 }
 
-// send says whether the client is still there.
+// send reports whether the client is still connected.
 func send(conn net.Conn, text string) bool {
 	_, err := io.WriteString(conn, text)
 	return err == nil
@@ -80,10 +80,9 @@ func send(conn net.Conn, text string) bool {
 // says answers a request with these bytes and ends the connection.
 func says(answer string) func(net.Conn) { return floods(answer, "") }
 
-// floods answers with a beginning, then with more of the same until the client
-// has enough.
+// floods answers with a beginning, then repeats more until the client closes.
 func floods(start, more string) func(net.Conn) {
-	chunk := []byte(more) // once: a test measures the process's memory
+	chunk := []byte(more) // once, because a test measures the process's memory
 	return answering(func(conn net.Conn) {
 		for there := send(conn, start); there && more != ""; {
 			_, err := conn.Write(chunk)
@@ -106,11 +105,10 @@ func trickles(start, rest string) func(net.Conn) {
 	})
 }
 
-// silent says nothing until the client goes.
+// silent sends nothing until the client closes.
 func silent(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
-// client calls the server as users do, with the SDK's own connections, and
-// retries at once.
+// client returns a client with the SDK's own connections that retries at once.
 func (w *wire) client(t *testing.T, opts ...sparkloop.Option) *sparkloop.Client {
 	t.Helper()
 	c, err := sparkloop.New(testKey, append([]sparkloop.Option{
@@ -122,8 +120,8 @@ func (w *wire) client(t *testing.T, opts ...sparkloop.Option) *sparkloop.Client 
 	return c
 }
 
-// allocated is how much memory f takes in all, what it gives back included: more
-// than it ever has at one time. Nothing else may run.
+// allocated returns all memory that f allocates, including freed memory.
+// Nothing else may run.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
