@@ -72,8 +72,9 @@ type Queue interface {
 	// Enqueue stores a conversion. If it returns nil, the conversion is on disk. It
 	// is safe to repeat: a known conversion, in any state, stays unchanged and is
 	// logged at Info with its state. At a purchase, get the tracking from
-	// [FirstNew]: a known one would hide a second sale. A zero Tracking returns nil,
-	// an invalid one [sparkloop.ErrInvalidTracking]. Neither is stored.
+	// [FirstNew]: a known tracking would hide a second sale. For a zero Tracking,
+	// Enqueue stores nothing and returns nil. For an invalid Tracking it stores
+	// nothing and returns [sparkloop.ErrInvalidTracking].
 	Enqueue(ctx context.Context, t sparkloop.Tracking) error
 
 	// Stats returns the figures of the queue.
@@ -83,7 +84,7 @@ type Queue interface {
 	// once, and last. A conversion that changes its state meanwhile may be missing.
 	List(ctx context.Context, s State) iter.Seq2[Entry, error]
 
-	// Lookup returns a conversion by its two IDs.
+	// Lookup returns a conversion by its two IDs, and whether it is in the queue.
 	Lookup(ctx context.Context, t sparkloop.Tracking) (Entry, bool, error)
 
 	// Redrive makes dead and expired conversions pending again and returns their
@@ -100,9 +101,9 @@ type Queue interface {
 	Close(ctx context.Context) error
 }
 
-// Execer is a transaction of database/sql, or of a library on top of it:
-// [*sql.Tx], *sqlx.Tx, bun.Tx, ent's *Tx with the feature sql/execquery, and
-// GORM's tx.Statement.ConnPool. A conversion that is enqueued through it is stored
+// Execer is a transaction of database/sql, or of a library on top of it. It can be
+// [*sql.Tx], *sqlx.Tx, bun.Tx, ent's *Tx with the feature sql/execquery, or GORM's
+// tx.Statement.ConnPool. A conversion that is enqueued through an Execer is stored
 // only if the transaction commits.
 type Execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
@@ -183,14 +184,14 @@ type Delivered struct {
 // Options are the settings of both engines. A zero value means the default. Open
 // returns an error for an invalid value.
 type Options struct {
-	// Workers is how many conversions this process delivers at a time. Default: 4.
-	// More only wait for the rate limit. If it is negative, this process only
-	// enqueues, and another one has to deliver.
+	// Workers is how many conversions this process delivers at a time. Default: 4,
+	// at most 1000. More workers mostly wait for the rate limit. If Workers is
+	// negative, this process only enqueues, and another process must deliver.
 	Workers int
 
-	// RetryMin and RetryMax bound the pause before a retry. It is random, and
-	// doubles with each attempt. Defaults: 5s and 1h. A longer Retry-After from
-	// SparkLoop overrides it, up to RetryMax.
+	// RetryMin and RetryMax bound the pause before a retry. The pause is random, and
+	// doubles with each attempt. A longer Retry-After from SparkLoop overrides it, up
+	// to RetryMax. Defaults: 5s and 1h. Limits: at least 1ms, at most 45 days.
 	RetryMin, RetryMax time.Duration
 
 	// Keep is how long a confirmed conversion is stored, to recognise it when it is
@@ -213,13 +214,14 @@ type Options struct {
 	// shorter than 45 days and than Keep minus a day.
 	SourceEvery time.Duration
 
-	// AdoptAPI makes this client's base URL that of the queue. Set it for one start
-	// when the base URL changes. Without it, a process with another base URL than the
-	// queue's delivers nothing: a test or a staging system must not deliver the
-	// conversions of production.
+	// AdoptAPI stores this client's base URL as the base URL of the queue. Set it for
+	// one start when the base URL changes. Without AdoptAPI, a process with another
+	// base URL than the queue's delivers nothing. So a test or staging system never
+	// delivers conversions of production. Default: false.
 	AdoptAPI bool
 
 	// NoMigrate makes Open check the schema without creating or updating it.
+	// Default: false.
 	NoMigrate bool
 
 	// Logger gets a Warn for each dead or expired conversion, for a pause that lasts,

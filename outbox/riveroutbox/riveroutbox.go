@@ -16,15 +16,15 @@
 // application's tables and from its own River, if it has one. The default name is
 // "sparkloop". [Open] creates and updates the schema.
 //
-// If the application's role may not create tables, run [Migrate] or [MigrationSQL]
-// as another role and set [outbox.Options.NoMigrate]. Open then only checks the
-// tables and rights. Insert no other jobs into the schema, and run no River client
-// that may become its leader.
+// If the application's role may not create tables, run [Migrate] or the script of
+// [MigrationSQL] as another role, and set [outbox.Options.NoMigrate]. Open then only
+// checks the tables and rights. Insert no other jobs into the schema, and run no
+// River client that may become its leader.
 //
 // # Connections
 //
 // You own the pool. A process that delivers uses up to Workers + 3 of its
-// connections, and three more for moments. If the pool has fewer, the process
+// connections, and briefly up to three more. If the pool has fewer, the process
 // waits. Unless PollOnly is set, it also keeps one connection for LISTEN, which the
 // pool's MaxConns does not count.
 //

@@ -58,8 +58,8 @@ func freshFile(t *testing.T) string {
 }
 
 // busyFile returns a file, and a function that makes another process hold the
-// file's lock: for about a second, and each fifth time for longer than the busy
-// timeout of the queue's connections.
+// file's lock for about a second. Each fifth time the lock outlasts the busy timeout
+// of the queue's connections.
 func busyFile(t *testing.T) (path string, strike func(context.Context) error) {
 	t.Helper()
 	program, err := os.Executable()

@@ -188,8 +188,8 @@ func (d *database) exec(ctx context.Context, query string, args ...any) (n int64
 	return n, err
 }
 
-// passing reports an error that a repetition may not return. errMoved is one: the
-// open connections still deliver from a lost file, and another one may get free.
+// passing reports an error that may pass. errMoved may: no new connection can be
+// opened, but an open one may become free, which still reads the lost file.
 func passing(err error) bool { return busy(err) || errors.Is(err, errMoved) }
 
 // patient repeats do while passes accepts its error, until ctx ends.

@@ -72,9 +72,12 @@ var _ outbox.Queue = (*Outbox)(nil)
 // Enqueue then returns an error. See docs/outbox.md for backups.
 //
 // ctx bounds only the opening; delivery continues until [Outbox.Close]. Open sends
-// nothing to SparkLoop. It returns an error for an invalid option, a path that
-// cannot be written, a file that is not a SQLite database, and tables that need a
-// newer version of this package.
+// nothing to SparkLoop. It returns an error for:
+//
+//   - an invalid option;
+//   - a path that cannot be written;
+//   - a file that is not a SQLite database;
+//   - tables that need a newer version of this package.
 func Open(ctx context.Context, path string, c *sparkloop.Client, o outbox.Options) (*Outbox, error) {
 	if path == "" || path == ":memory:" || strings.HasPrefix(path, "file:") {
 		return nil, fmt.Errorf("sparkloop outbox: open: %q is not the path of a file: use a path on a persistent disk, not a connection string", path)
@@ -160,8 +163,9 @@ func (q *Outbox) Client() *sparkloop.Client { return q.policy.Client() }
 // database. Add up the counts of all processes.
 func (q *Outbox) Delivered() outbox.Delivered { return q.policy.Delivered() }
 
-// Close implements [outbox.Queue]. Afterwards each call of another method opens
-// and closes the file.
+// Close implements [outbox.Queue]. If it cancels calls, it returns an error that
+// wraps the context's. Afterwards each call of another method opens and closes the
+// file of [Open].
 func (q *Outbox) Close(ctx context.Context) error {
 	q.stop()
 	select {

@@ -89,8 +89,8 @@ func inState(state int) string {
 
 const columns = "id, offer, submission, captured, enqueued, state, due, attempts, reason, finished, test"
 
-// scanEntry reads columns. For a damaged row it returns an entry with the ID and
-// the error as its reason, so that one row does not stop the queue.
+// scanEntry reads columns. One damaged row must not stop the queue: for such a row
+// it returns an entry with the ID, and with the error as its reason.
 func scanEntry(scan func(...any) error) (outbox.Entry, error) {
 	var e outbox.Entry
 	var state int

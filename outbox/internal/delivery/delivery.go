@@ -1,6 +1,5 @@
-// Package delivery has what both engines of the outbox share: the state of a
-// conversion after an answer, retries, pauses, and the rate limit of all processes.
-// An engine stores the conversions.
+// Package delivery is the policy of the outbox, for both engines: states, retries,
+// pauses, sweeps, and the shared rate limit. An engine only stores conversions.
 package delivery
 
 import (

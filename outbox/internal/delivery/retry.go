@@ -11,8 +11,8 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// This file is the whole retry policy: the state of a conversion after an answer,
-// the time of its next attempt, and the times of the probes in a pause.
+// This file is the whole retry policy. It decides the state of a conversion after an
+// answer, the time of the next attempt, and the times of probes.
 
 const (
 	// callMax bounds the requests of one delivery, without the waits for slots.
