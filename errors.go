@@ -48,7 +48,7 @@ var (
 	// ErrUnexpectedResponse means that the answer is not one of the documented
 	// API: a redirect, a body over 8 MiB, or a success that is a proxy's page, is
 	// cut off, or holds an error. A proxy's page with a 4xx or 5xx status does not
-	// match this error; the error's text says what answered.
+	// match this error; the error's text describes the answer.
 	ErrUnexpectedResponse = errors.New("unexpected response")
 )
 

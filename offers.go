@@ -251,9 +251,9 @@ func (s *OffersService) All(ctx context.Context) iter.Seq2[Offer, error] {
 				yield(Offer{}, err)
 				return
 			}
-			// Without a count of pages, the end is a page without a new offer: a
-			// short page may be what the server makes of per_page. An offer without
-			// a uuid cannot be told from an earlier one, so it is not new.
+			// Without a page count the end is a page without a new offer: a
+			// short page may be the server's limit. An offer without a UUID is
+			// never new.
 			news := slices.ContainsFunc(page.Offers, func(o Offer) bool { return o.UUID != "" && !seen[o.UUID] })
 			if !news && n > 1 {
 				return

@@ -10,8 +10,9 @@ import (
 )
 
 // Log is a sliding log: it stores the times of the last n requests. The next
-// request may be sent when the oldest time has left the window. Waiting calls form
-// a line. A Log is safe for concurrent use and holds no lock while it sleeps.
+// request may be sent when the oldest time has left the window. Waiting calls
+// form a line. A Log is safe for concurrent use and holds no lock while it
+// sleeps.
 type Log struct {
 	span  time.Duration
 	start time.Time
@@ -20,9 +21,9 @@ type Log struct {
 	// All times are nanoseconds since start, on the monotonic clock.
 	sent    []int64       // a ring: when each of the last n went
 	oldest  int           // its index in sent
-	paused  int64         // nobody goes before this
-	line    []uint64      // the tickets of those who wait, the first in line first
-	ticket  uint64        // the last one given out
+	paused  int64         // no request is sent before this time
+	line    []uint64      // tickets of the waiting calls, first in line first
+	ticket  uint64        // the last issued ticket
 	changed chan struct{} // closed when the times of those in line have changed
 }
 
@@ -101,15 +102,16 @@ func (l *Log) Pause(_ context.Context, d time.Duration) error {
 	return nil
 }
 
-// turn is the time for a place in line: when the request n departures before it has
-// left the window. Beyond the first n places, that request is in line itself.
+// turn returns the time of a place in line: when the request n departures
+// earlier leaves the window. Beyond the first n places, that request is itself
+// in line.
 func (l *Log) turn(place int, now int64) int64 {
 	n := len(l.sent)
 	before := l.sent[(l.oldest+place%n)%n]
 	return max(now, l.paused, before+int64(l.span)) + int64(place/n)*int64(l.span)
 }
 
-// depart stores that a request is sent now.
+// depart records a request that is sent now.
 func (l *Log) depart(now int64) {
 	l.sent[l.oldest] = now
 	if l.oldest++; l.oldest == len(l.sent) {
@@ -117,13 +119,13 @@ func (l *Log) depart(now int64) {
 	}
 }
 
-// leave removes a call from the line; those behind it move up.
+// leave removes a call from the line; later calls move up.
 func (l *Log) leave(place int) {
 	l.line = slices.Delete(l.line, place, place+1)
 	l.tell()
 }
 
-// tell makes all in line compute their turn again.
+// tell makes all waiting calls compute their turn again.
 func (l *Log) tell() {
 	close(l.changed)
 	l.changed = make(chan struct{})

@@ -47,7 +47,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// What cannot be read is told, without the values.
+// A problem is reported without the values.
 func TestProblems(t *testing.T) {
 	t.Parallel()
 	const (
@@ -59,7 +59,7 @@ func TestProblems(t *testing.T) {
 		"offer=&submission=S": {Submission: "S", Named: true}, "offer=&submission=": {Named: true}, "offer&submission": {Named: true}, "offer=O&submission=": {Offer: "O", Named: true},
 		"offer=a&submission=S&offer=O": {Submission: "S", Named: true, Problem: "the URL has two different offer ids"}, "OFFER=O&submission=S&SUBMISSION=T": {Offer: "O", Named: true, Problem: "the URL has two different submission ids"},
 		"submission%25253DS%252526offer%25253DO": {}, "offer=O%26offer%3DO%2526offer%253DO%252526submission%25253DS": {Offer: "O"}, // escaped once too often
-		"offer=O&submission=S&SUBMISSION=T": {Offer: "O", Submission: "S", Named: true}, // likewise
+		"offer=O&submission=S&SUBMISSION=T": {Offer: "O", Submission: "S", Named: true}, // the documented form takes precedence
 		"offer=O&submission=S&x=1?offer=P":  {Offer: "O", Submission: "S", Named: true}, // the documented form takes precedence
 		"offer=admin%2f..&submission=S":     {Submission: "S", Named: true, Problem: badOffer}, `offer=admin\..&submission=S`: {Submission: "S", Named: true, Problem: badOffer},
 		"offer=../../admin&submission=S":    {Submission: "S", Named: true, Problem: badOffer},
@@ -166,9 +166,9 @@ func TestReadOfForeignParametersAllocatesNothing(t *testing.T) {
 
 var anID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 
-// FuzzRead: what is read is a valid ID that stands in the query; a query in the
-// documented form is read as net/url does; the offers that are not allowed are not
-// read; and after Without nothing is left to read.
+// FuzzRead: every returned ID is valid and in the query. A query in the documented
+// form is read as net/url does. Offers that are not allowed are not returned. After
+// Without, Read finds nothing.
 func FuzzRead(f *testing.F) {
 	for _, in := range landings {
 		f.Add(in)

@@ -80,8 +80,8 @@ func around(r rune) bool {
 	return unicode.IsSpace(r) || unicode.In(r, unicode.Cf, unicode.Ps, unicode.Pe, unicode.Pi, unicode.Pf) || strings.ContainsRune("\"'`<>", r)
 }
 
-// behind reports what may stand behind an ID. In front of it, dots and slashes
-// would make it a path.
+// behind reports whether a character may follow an ID. Dots and slashes before
+// an ID would make the text a path.
 func behind(r rune) bool { return around(r) || strings.ContainsRune(".,:;!*/\\…", r) }
 
 // unescaped decodes percent and plus. A text with a bad escape is unchanged.

@@ -31,7 +31,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-// The body of a 101 is the connection, which may stay silent for ever.
+// The body of a 101 is the connection, which may stay silent forever.
 func TestSwitchingProtocolsDoesNotHang(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -41,7 +41,7 @@ func TestSwitchingProtocolsDoesNotHang(t *testing.T) {
 		}
 		_, err = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
 		assert.NoError(t, err)
-		_, err = conn.Read(make([]byte, 1)) // until the client hangs up
+		_, err = conn.Read(make([]byte, 1)) // until the client closes
 		assert.Error(t, err)
 		conn.Close()
 	}))
@@ -74,7 +74,8 @@ func TestAClientWithoutTransportUsesTheDefaultOne(t *testing.T) {
 	assert.Equal(t, 200, a.StatusCode)
 }
 
-// A cookie jar's cookies are sent beside the SDK's own headers, once on each try.
+// The cookies of a cookie jar are sent with the SDK's own headers, once per
+// attempt.
 func TestACookieJarIsUsed(t *testing.T) {
 	t.Parallel()
 	jar, err := cookiejar.New(nil)
@@ -97,9 +98,10 @@ func TestACookieJarIsUsed(t *testing.T) {
 	}
 }
 
-// Twenty bursts of 64 calls need the connections of one burst, and one or two
-// more for each call that broke its own: net/http may dial for two calls where
-// one is missing. A failed call leaves the others' connections alone.
+// Twenty bursts of 64 calls need the connections of one burst, plus one or two
+// for each call that broke its connection: net/http may dial for two calls when
+// one connection is missing. A failed call does not close the connections of
+// other calls.
 func TestConnectionsAreKept(t *testing.T) {
 	t.Parallel()
 	const bursts, width = 20, 64

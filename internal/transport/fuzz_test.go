@@ -13,9 +13,9 @@ import (
 	"github.com/sparkloop-go/sparkloop/internal/transport"
 )
 
-// FuzzRetryAfter: the pause is never negative and never over a day. It is what
-// strconv.ParseUint or http.ParseTime read, within these bounds, and there is
-// none where both read nothing or what is over.
+// FuzzRetryAfter: the pause is between zero and a day. It equals the result of
+// strconv.ParseUint or http.ParseTime within these bounds. There is none if
+// both fail, or if the time is over.
 func FuzzRetryAfter(f *testing.F) {
 	for _, value := range []string{
 		"", "0", "7", "19.5", ".5", "5.", "1.2.3", "99999999.1", "100000000", "1136214275", "1136214275.5", "1136214275000", "99999999999.9", " 60 ", "86400", "86401", "9223372037", "18446744073709551616", "-1", "+1", "1.5", "0x10", "1_0", "soon", "٣",
@@ -63,7 +63,7 @@ func FuzzRetryAfter(f *testing.F) {
 		if err != nil {
 			sent = before
 		}
-		// A fraction is rounded up, and the clock goes on meanwhile.
+		// A fraction is rounded up, and the clock advances during the test.
 		bound := func(now time.Time) time.Duration { return min(max(at.Sub(now), 0), day) }
 		assert.LessOrEqual(t, got, bound(sent.Add(-time.Second)))
 		assert.GreaterOrEqual(t, got, bound(sent.Add(after.Sub(before))))

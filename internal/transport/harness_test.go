@@ -18,11 +18,11 @@ const testKey = "key-for-tests"
 
 var key = redact.NewKey(testKey)
 
-// step is what a script does with one request.
+// step answers one request of a script.
 type step func(*http.Request) (*http.Response, error)
 
-// script is a server in memory: each request takes the next step, the last one
-// stays. It notes when the requests came.
+// script is a server in memory: each request takes the next step, and the last
+// step repeats. It records the times of the requests.
 type script struct {
 	steps []step
 
@@ -42,7 +42,7 @@ func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
 	return next(r)
 }
 
-// gaps are the pauses between the requests.
+// gaps returns the pauses between the requests.
 func (s *script) gaps() []time.Duration {
 	var gaps []time.Duration
 	for i := 1; i < len(s.came); i++ {
@@ -51,7 +51,7 @@ func (s *script) gaps() []time.Duration {
 	return gaps
 }
 
-// status answers with a status, a body, and headers as names and values in turn.
+// status answers with a status, a body, and headers as pairs of name and value.
 func status(code int, body string, header ...string) step {
 	return func(r *http.Request) (*http.Response, error) {
 		h := http.Header{}
@@ -76,7 +76,7 @@ func fails(err error) step {
 	return func(*http.Request) (*http.Response, error) { return nil, err }
 }
 
-// hangs answers nothing until the request is given up.
+// hangs sends no answer until the request is cancelled.
 func hangs(r *http.Request) (*http.Response, error) {
 	<-r.Context().Done()
 	return nil, r.Context().Err()
@@ -86,12 +86,12 @@ type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// cut is a 200 whose body ends too early.
+// cut answers 200 with a body that ends too early.
 func cut(r *http.Request) (*http.Response, error) {
 	return body(io.MultiReader(strings.NewReader(`{"message":"Conv`), brokenReader{}))(r)
 }
 
-// pauses is a Limiter that lets everything go and notes the pauses.
+// pauses is a Limiter without a limit that records the pauses.
 type pauses struct {
 	mu     sync.Mutex
 	waits  int
@@ -121,7 +121,7 @@ func (p *pauses) Pause(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-// newTransport has the SDK's defaults, but for what change does.
+// newTransport returns a transport with the SDK's defaults, modified by change.
 func newTransport(s http.RoundTripper, change ...func(*transport.Config)) *transport.Transport {
 	cfg := transport.Config{
 		Client:     &http.Client{Transport: s},

@@ -22,10 +22,10 @@ func temporary(status int) bool {
 	return status >= 500 && status <= 599
 }
 
-// passing reports whether an attempt's error is retried: a connection that failed
-// or broke, an answer that was cut off. An error that a second attempt would only
-// repeat is not: a certificate, a host that does not exist, plain HTTP instead of
-// TLS, a proxy that refuses, a malformed address.
+// passing reports whether an attempt's error is retried: a connection failed or
+// broke, or an answer was cut off. Errors that would repeat are not retried: a
+// bad certificate, an unknown host, plain HTTP instead of TLS, a proxy's
+// refusal, a malformed address.
 func passing(err error) bool {
 	if errors.Is(err, ErrTooLarge) || errors.Is(err, http.ErrSchemeMismatch) || errors.Is(err, context.Canceled) {
 		return false
@@ -40,7 +40,7 @@ func passing(err error) bool {
 		return !dns.IsNotFound
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
-		// A TLS alert from either side is one of these.
+		// "remote error" and "local error" are TLS alerts.
 		return op.Op != "remote error" && op.Op != "local error"
 	}
 	if address, ok := errors.AsType[*url.Error](err); ok && address.Op == "parse" {

@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// ProxyError is the refusal of a proxy to connect to the API.
+// ProxyError is a proxy's refusal to connect to the API.
 type ProxyError struct {
 	Proxy      string // its host, or "" if unknown
 	StatusCode int
@@ -30,8 +30,8 @@ func onConnect(_ context.Context, proxy *url.URL, _ *http.Request, resp *http.Re
 	return &ProxyError{Proxy: proxy.Host, StatusCode: resp.StatusCode}
 }
 
-// proxyRefusal recognises a refused CONNECT in a caller's own http.Transport: its
-// error is only the reason phrase, such as "Forbidden".
+// proxyRefusal detects a refused CONNECT in a caller's own http.Transport. The
+// error's text is only the reason phrase, such as "Forbidden".
 func proxyRefusal(u *url.URL, err error) error {
 	if u.Scheme == "https" && err != nil {
 		for status := 300; status <= 599; status++ {
@@ -43,8 +43,8 @@ func proxyRefusal(u *url.URL, err error) error {
 	return err
 }
 
-// proxyOfEnvironment is http.ProxyFromEnvironment for https alone: a proxy reads
-// every header of a plain request, and so the key.
+// proxyOfEnvironment is http.ProxyFromEnvironment only for https, because a
+// proxy could read the key in a plain request.
 func proxyOfEnvironment(r *http.Request) (*url.URL, error) {
 	if r.URL.Scheme == "http" {
 		return nil, nil //nolint:nilnil // no proxy and no error, as net/http has it
@@ -52,12 +52,13 @@ func proxyOfEnvironment(r *http.Request) (*url.URL, error) {
 	return http.ProxyFromEnvironment(r)
 }
 
-// NewDirect returns a RoundTripper that sends no plain request through the proxy
-// of the environment, whatever next has as its proxy. A nil next is
-// http.DefaultTransport. If next is no *http.Transport, it is returned itself.
+// NewDirect returns a RoundTripper that sends no plain request through the
+// proxy of the environment, for any proxy setting of next. A nil next is
+// http.DefaultTransport. If next is not an *http.Transport, NewDirect returns
+// next.
 //
-// A RoundTripper that wraps a caller's uses this: the client sees only the
-// outermost.
+// RoundTrippers that wrap a caller's use it, because the client only sees the
+// outermost RoundTripper.
 func NewDirect(next http.RoundTripper) http.RoundTripper {
 	if _, ok := next.(*http.Transport); ok || next == nil {
 		return &direct{next: next}

@@ -55,8 +55,8 @@ func proxy(t *testing.T, status string) (u *url.URL, seen func() []string) {
 	}
 }
 
-// A refused CONNECT names the proxy, is no answer of the API, and is tried again
-// only if the status may pass.
+// A refused CONNECT returns an error with the proxy's name. It is retried only
+// if the status is temporary.
 func TestAProxyRefuses(t *testing.T) {
 	t.Parallel()
 	for status, attempts := range map[string]int{
@@ -92,7 +92,8 @@ func TestAProxyRefuses(t *testing.T) {
 	}
 }
 
-// An error that happens to be a status's name is one only for https, and only whole.
+// An error text counts as a refusal only for https, and only if the whole text
+// is the name of a status.
 func TestAnErrorThatIsNoRefusalOfAProxy(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{"Forbidden": "the proxy refused to connect: 403 Forbidden", "forbidden": "forbidden", "OK": "OK", "": "", "Continue": "Continue"} {
@@ -107,14 +108,15 @@ func TestAnErrorThatIsNoRefusalOfAProxy(t *testing.T) {
 	assert.EqualError(t, a.Err, "Forbidden")
 }
 
-// wrapper is a RoundTripper of which the client sees nothing else.
+// wrapper hides everything of a RoundTripper except RoundTrip.
 type wrapper struct{ next http.RoundTripper }
 
 func (w wrapper) RoundTrip(r *http.Request) (*http.Response, error) { return w.next.RoundTrip(r) }
 
 // A plain request does not go through the proxy of the environment, with the
-// SDK's connections or a caller's; one over TLS does, and so does a plain one
-// through a proxy that the caller has set. The environment is read once a process.
+// SDK's or a caller's connections. A request over TLS does, and so does a plain
+// request through a proxy set by the caller. The environment is read once per
+// process.
 func TestThePlainKeyGoesThroughNoProxyOfTheEnvironment(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("SPARKLOOP_TEST_PROXY") == "" {
@@ -154,7 +156,8 @@ func TestThePlainKeyGoesThroughNoProxyOfTheEnvironment(t *testing.T) {
 	} {
 		tr := newTransport(nil, func(c *transport.Config) { c.Client, c.Retries = tt.client, 0 })
 		for range 2 {
-			// The proxy of the environment is used for any name but those of loopback.
+			// The proxy of the environment applies to all names except
+			// loopback.
 			host := strings.Replace(server.URL, "127.0.0.1", "0.0.0.0", 1)
 			a := tr.Do(t.Context(), http.MethodGet, mustParse(host+"/v2/offers"))
 			require.NoError(t, a.Err, name)
@@ -170,7 +173,7 @@ func TestThePlainKeyGoesThroughNoProxyOfTheEnvironment(t *testing.T) {
 	assert.Len(t, seen(), 2)
 }
 
-// What the SDK's own connections are made of.
+// The settings of the SDK's own connections.
 func TestNewClient(t *testing.T) {
 	t.Parallel()
 	client := transport.NewClient()

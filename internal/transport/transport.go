@@ -168,7 +168,7 @@ func (a *Answer) check(ctx context.Context, resp *http.Response, err error) (boo
 	if !retry && !throttled {
 		return false, nil
 	}
-	var asked time.Duration // by the answer that has just come
+	var asked time.Duration // from the latest answer
 	if resp != nil {
 		asked, _ = RetryAfter(resp.Header)
 	}
@@ -190,8 +190,8 @@ func (a *Answer) check(ctx context.Context, resp *http.Response, err error) (boo
 	return true, nil
 }
 
-// keep stores the result of an attempt. An answer replaces the one before; an error
-// does not.
+// keep stores the result of an attempt. A new answer replaces the previous one;
+// an error does not.
 func (a *Answer) keep(ctx context.Context, resp *http.Response, err error) {
 	a.Err = nil
 	if resp == nil {
@@ -204,7 +204,7 @@ func (a *Answer) keep(ctx context.Context, resp *http.Response, err error) {
 	if resp.StatusCode >= 100 {
 		a.StatusCode, a.Header = resp.StatusCode, resp.Header
 		a.Body, a.Err = readBody(ctx, a.Body[:0], resp)
-	} else { // net/http lets 000 pass, which stands for no answer here
+	} else { // net/http accepts status 000, which means no answer here
 		a.Err = fmt.Errorf("malformed HTTP status code %03d", resp.StatusCode)
 	}
 	resp.Body.Close()

@@ -320,14 +320,14 @@ func TestBodies(t *testing.T) {
 				}
 				require.ErrorIs(t, got.err, tt.want)
 				assert.Equal(t, tt.attempts, got.attempts)
-				require.Len(t, got.body, len(tt.body)) // a diff of 8 MiB helps nobody
+				require.Len(t, got.body, len(tt.body)) // a diff of 8 MiB is unreadable
 				assert.Equal(t, tt.body, got.body)
 			})
 		})
 	}
 }
 
-// stuckBody returns neither a byte nor an error, and takes its time.
+// stuckBody returns neither a byte nor an error, slowly.
 type stuckBody struct {
 	pause  time.Duration
 	reads  *int
@@ -366,7 +366,7 @@ func TestABodyWithoutProgress(t *testing.T) {
 			assert.Equal(t, 200, got.status)
 		})
 	}
-	// A read without a byte in between is no harm.
+	// Empty reads between bytes are accepted.
 	got := get(t, newTransport(&script{steps: []step{body(&hesitant{rest: "{}"})}}))
 	require.NoError(t, got.err)
 	assert.Equal(t, "{}", got.body)
@@ -398,7 +398,7 @@ func TestAnAnswerIsNotOverwrittenByTheNextCall(t *testing.T) {
 	}
 }
 
-// What an answer asks for holds, even if its body was cut.
+// A Retry-After counts even if the body of its answer was cut off.
 func TestRetryAfterOfACutAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -564,8 +564,7 @@ func TestTheLimiterRefuses(t *testing.T) {
 	})
 }
 
-// A limiter that cannot pause is no reason to fail a call, with a logger or
-// without one.
+// A limiter whose Pause fails does not fail a call, with or without a logger.
 func TestALimiterThatCannotPause(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
