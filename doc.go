@@ -36,7 +36,7 @@
 //	switch {
 //	case err == nil: // confirmed, now or before
 //	case sparkloop.Retryable(err): // store it and retry later
-//	default: // final: store it for a person to look at
+//	default: // final: store it for a person to review
 //	}
 //
 // # Retries and deadlines

@@ -47,7 +47,7 @@ var (
 
 	// ErrUnexpectedResponse means that the answer is not one of the documented
 	// API: a redirect, a body over 8 MiB, or a success that is a proxy's page, is
-	// cut off, or holds an error. A proxy's page with a 4xx or 5xx status does not
+	// cut off, or has an error. A proxy's page with a 4xx or 5xx status does not
 	// match this error; the error's text describes the answer.
 	ErrUnexpectedResponse = errors.New("unexpected response")
 )
@@ -227,8 +227,8 @@ func (e *Error) Unwrap() []error {
 // It is true for everything else, including unknown errors: an outage, a full
 // rate limit, a wrong key, a firewall's page.
 //
-// If it is false, do not discard the conversion: store it for a person to look at.
-// [RetryAfter] and your own backoff say how long to wait.
+// If it is false, do not discard the conversion: store it for a person to review.
+// To wait before a retry, use [RetryAfter] or your own backoff.
 func Retryable(err error) bool {
 	if err == nil || errors.Is(err, ErrNoTracking) || errors.Is(err, ErrInvalidTracking) {
 		return false
@@ -237,10 +237,10 @@ func Retryable(err error) bool {
 	return !ok || e != nil && !e.final
 }
 
-// RetryAfter returns how long the API asks to wait, at most 24 h. It returns
-// false if the API does not ask for a wait, or if the wait is over. A client waits
-// up to 60 s itself, if its deadline and [WithRetries] allow. The rest is for the
-// caller to wait.
+// RetryAfter returns the rest of the wait in the API's Retry-After header, at most
+// 24 h. It returns false if there is no such header, or if the wait is over. A
+// client waits up to 60 s itself, if its deadline and [WithRetries] allow. The
+// caller must wait for the rest.
 func RetryAfter(err error) (time.Duration, bool) {
 	e, ok := errors.AsType[*Error](err)
 	if !ok || e == nil {

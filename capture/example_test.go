@@ -55,8 +55,8 @@ func Example() {
 	// offer_1234abcd/submission_1 true
 }
 
-// After the purchase, Clear marks the click as used. The same URL does not bring
-// it back, and the next click counts.
+// After the purchase, Clear marks the click as spent. The same URL is not captured
+// again, and the next click counts.
 func ExampleCapture_Clear() {
 	keep, err := capture.New(capture.Options{})
 	if err != nil {
@@ -86,8 +86,8 @@ func ExampleCapture_Clear() {
 	// offer_1234abcd/second true
 }
 
-// The site asks for consent before it sets a cookie. Until then, the page keeps
-// the tracking. Save stores it when the visitor says yes.
+// The site sets a cookie only with consent. Until then, the page keeps the
+// tracking. Save stores it when the visitor agrees.
 func ExampleCapture_Save() {
 	keep, err := capture.New(capture.Options{
 		Allow: func(r *http.Request) bool {

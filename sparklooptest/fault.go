@@ -87,10 +87,10 @@ func EndlessBody() Fault {
 // Redirect answers 302 with a Location header. The request has no effect.
 func Redirect(location string) Fault { return Status(http.StatusFound, "", "Location", location) }
 
-// Fail makes the next times requests fail with f. A negative number means every
-// request from now on. 0 cancels all faults that are still pending. Faults of
-// several calls apply one after the other. A client's retries are requests too,
-// so one confirmation may meet several faults.
+// Fail makes the next requests fail with f, as many as times. A negative number
+// means every request from now on. 0 cancels all pending faults. Faults of several
+// calls apply one after the other. A client's retries are requests too, so one
+// confirmation may meet several faults.
 func (s *Server) Fail(f Fault, times int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

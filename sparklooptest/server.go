@@ -124,9 +124,9 @@ func NewServer(tb testing.TB, opts ...Option) *Server {
 	return s
 }
 
-// New returns a server for a program. It is an [http.Handler], and opens no
-// port before URL is called. Misuse that fails a test with [NewServer] panics
-// with New.
+// New returns a server for a program. It is an [http.Handler], and opens no port
+// before URL is called. A misuse panics, where it would fail the test of a server
+// from [NewServer].
 func New(opts ...Option) *Server {
 	s := newServer(opts)
 	s.fatalf = func(format string, args ...any) { panic(fmt.Sprintf("sparklooptest: "+format, args...)) }
