@@ -65,7 +65,7 @@ func TestCloseBreaksOffWhenItsContextEnds(t *testing.T) {
 	require.ErrorContains(t, err, "sparkloop outbox: close: ")
 	assert.Less(t, time.Since(began), breakOff)
 	e := reaches(t, box, tracking, outbox.Pending)
-	assert.Zero(t, e.Attempts, "nobody knows what became of the call")
+	assert.Zero(t, e.Attempts, "the answer of the canceled call is unknown")
 	assert.Zero(t, one[int](t, pool, `SELECT count(*) FROM {schema}.river_job WHERE state <> 'available' OR scheduled_at > now()`), "given back, due at once")
 	require.NoError(t, box.Close(t.Context()))
 

@@ -127,7 +127,7 @@ func TestReadOnly(t *testing.T) {
 	err := box.Enqueue(t.Context(), click(api))
 	require.ErrorContains(t, err, "25006")
 	_, err = box.Stats(t.Context())
-	require.NoError(t, err, "reading goes on")
+	require.NoError(t, err, "reads still work")
 }
 
 // TestBlackhole uses a network that accepts all data and returns none.

@@ -27,7 +27,7 @@ func TestListGoesPageByPage(t *testing.T) {
 		assert.True(t, last == 0 || e.ID < last, "newest first")
 		last = e.ID
 		if seen++; seen == 1 {
-			assert.EqualValues(t, 0, pool.Stat().AcquiredConns(), "nothing is held while the caller looks at an entry")
+			assert.EqualValues(t, 0, pool.Stat().AcquiredConns(), "no connection is held while the caller reads an entry")
 		}
 	}
 	assert.Equal(t, n, seen)
@@ -120,8 +120,8 @@ func TestTidyByOptionsNow(t *testing.T) {
 	s, err := box.Stats(ctx)
 	require.NoError(t, err)
 	assert.WithinDuration(t, now, s.Time, time.Millisecond)
-	assert.Equal(t, 1, s.Confirmed, "the older one is gone")
-	assert.Equal(t, 1, s.Dead, "which stay for ever")
+	assert.Equal(t, 1, s.Confirmed, "the older one is deleted")
+	assert.Equal(t, 1, s.Dead, "dead ones are stored for ever")
 	assert.Zero(t, s.ConfirmedByHour)
 	assert.Equal(t, "scheduled", one[string](t, pool, `SELECT state::text FROM {schema}.river_job WHERE id = 4`))
 	require.NoError(t, chores{box}.Tidy(ctx, now.Add(-60*day), now.Add(day)))

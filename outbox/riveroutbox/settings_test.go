@@ -248,7 +248,7 @@ func TestSweepBehindATransaction(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, box.EnqueueTx(t.Context(), tx, held))
 	n, err := chores{box}.Sweep(t.Context(), []sparkloop.Tracking{held, free}, 3)
-	assert.Equal(t, 1, n, "the others are swept")
+	assert.Equal(t, 1, n, "the rest is swept")
 	require.ErrorContains(t, err, held.Key()+": another transaction has enqueued this conversion and has neither committed nor rolled back")
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -62,20 +62,20 @@ func TestFinishIsReportedOnce(t *testing.T) {
 	}
 	now := time.Now()
 
-	assert.True(t, finish(outbox.Dead, now, "no\x00 and never"), "with a character that jsonb does not take")
-	assert.True(t, finish(outbox.Dead, now, "no\x00 and never"), "the same again: its result was lost on the way")
-	assert.False(t, finish(outbox.Dead, now.Add(time.Second), "no"), "another process was earlier")
+	assert.True(t, finish(outbox.Dead, now, "no\x00 and never"), "with a character that jsonb rejects")
+	assert.True(t, finish(outbox.Dead, now, "no\x00 and never"), "the same answer again: the first result was lost")
+	assert.False(t, finish(outbox.Dead, now.Add(time.Second), "no"), "another process was faster")
 	assert.False(t, finish(outbox.Expired, now.Add(time.Second), "no"))
 	e := reaches(t, box, tracking, outbox.Dead)
 	assert.Equal(t, "no\x00 and never", e.Reason)
 	assert.Equal(t, now.UTC().Truncate(time.Microsecond), e.FinishedAt)
 
-	assert.True(t, finish(outbox.Confirmed, now.Add(2*time.Second), "yes"), "a yes goes over a no")
+	assert.True(t, finish(outbox.Confirmed, now.Add(2*time.Second), "yes"), "a confirmation overrides a refusal")
 	assert.False(t, finish(outbox.Confirmed, now.Add(3*time.Second), "yes"))
 	assert.False(t, finish(outbox.Dead, now.Add(3*time.Second), "no"))
 	assert.Equal(t, "yes", reaches(t, box, tracking, outbox.Confirmed).Reason)
 	exec(t, pool, `DELETE FROM {schema}.river_job`)
-	assert.False(t, finish(outbox.Confirmed, now, "yes"), "it is gone")
+	assert.False(t, finish(outbox.Confirmed, now, "yes"), "it is deleted")
 }
 
 // TestHooksOnce has two processes that work on the same jobs, as after one was
@@ -246,7 +246,7 @@ func TestNothingWaitsForEver(t *testing.T) {
 	defer p.mu.Unlock()
 	assert.Empty(t, p.long)
 	for _, part := range []string{"unnest($1::text[]) AS key", "INSERT INTO", "'retryable', 'scheduled'", "<> ALL", "LATERAL", "SET revision", "count(*)", "finalized_at = NULL"} {
-		assert.Contains(t, p.seen, part, "it was not put to the test")
+		assert.Contains(t, p.seen, part, "the queue did not run this statement")
 	}
 }
 
@@ -271,7 +271,7 @@ func TestWorkerThatFails(t *testing.T) {
 	assert.Len(t, api.Requests(), 1)
 	var es []outbox.Entry
 	for e, err := range box.List(t.Context(), outbox.Pending) {
-		require.NoError(t, err, "it does not hide the others")
+		require.NoError(t, err, "the damaged row does not hide the rest")
 		es = append(es, e)
 	}
 	require.Len(t, es, 2)

@@ -160,7 +160,7 @@ func (p *Policy) sweep(ctx context.Context, engine Engine, first bool) error {
 	}
 	n, err := p.bringIn(ctx, engine, ts)
 	if n > 0 {
-		p.o.Logger.WarnContext(ctx, "sparkloop outbox: the source had conversions that nobody enqueued", slog.Int("swept", n))
+		p.o.Logger.WarnContext(ctx, "sparkloop outbox: the source had conversions that were not enqueued", slog.Int("swept", n))
 	}
 	if err != nil {
 		return err

@@ -140,9 +140,9 @@ func TestTheSourceIsSwept(t *testing.T) {
 		pass(time.Second)
 		assert.Equal(t, []string{order(2).Key()}, k.swept)
 		assert.Equal(t, delivery.LaneFresh, k.lane)
-		assert.Contains(t, log.String(), `msg="sparkloop outbox: the source had conversions that nobody enqueued" swept=1`)
+		assert.Contains(t, log.String(), `msg="sparkloop outbox: the source had conversions that were not enqueued" swept=1`)
 		assert.Contains(t, log.String(), `invalid=1`)
-		assert.Equal(t, []sparkloop.Tracking{order(1), {}, order(2), {Offer: "../.."}, order(2), order(3)}, s.orders, "the caller's own")
+		assert.Equal(t, []sparkloop.Tracking{order(1), {}, order(2), {Offer: "../.."}, order(2), order(3)}, s.orders, "the caller's slice is unchanged")
 
 		for n := range 2000 {
 			s.has(order(10 + n))
@@ -166,7 +166,7 @@ func TestSinceWhenTheSourceIsAsked(t *testing.T) {
 		s := new(source)
 		background(t, new(memory), new(keeper), outbox.Options{Source: s.ask, SourceEvery: 6 * time.Hour, Keep: 2 * day, Logger: quiet})
 		pass(7 * time.Hour)
-		assert.Equal(t, []time.Duration{day, day}, s.asked(), "never of what may be forgotten already")
+		assert.Equal(t, []time.Duration{day, day}, s.asked(), "never before Keep")
 	})
 }
 
@@ -178,7 +178,7 @@ func TestProcessesShareTheSweeps(t *testing.T) {
 			background(t, row, new(keeper), outbox.Options{Source: s.ask, Logger: quiet})
 			pass(time.Second)
 		}
-		assert.Len(t, s.asked(), 4, "each of them at its opening")
+		assert.Len(t, s.asked(), 4, "each process at Open")
 		pass(10*time.Hour + time.Minute)
 		assert.Len(t, s.asked(), 4+10)
 	})
@@ -218,7 +218,7 @@ func TestASourceThatNeverReturnsIsLogged(t *testing.T) {
 		assert.Equal(t, 1, strings.Count(log.String(), "level=WARN"))
 		assert.Contains(t, log.String(), `the source has not returned" after=1m0s`)
 		k.mu.Lock()
-		assert.Greater(t, len(k.tidied), 170, "it tidies up all the same")
+		assert.Greater(t, len(k.tidied), 170, "it still tidies up")
 		k.mu.Unlock()
 		close(ended)
 		pass(2 * time.Second)
@@ -239,7 +239,7 @@ func TestADatabaseThatFailsIsTriedAgain(t *testing.T) {
 		assert.Equal(t, []string{order(1).Key()}, k.swept)
 		row.fail(nil)
 		pass(2 * time.Minute)
-		assert.Len(t, s.asked(), 4, "until it is noted that it was done")
+		assert.Len(t, s.asked(), 4, "until a sweep is noted")
 	})
 }
 
@@ -294,7 +294,7 @@ func TestAClockThatIsSetBackALittle(t *testing.T) {
 			ahead.Add(int64(step))
 			pass(time.Second)
 		}
-		require.Len(t, k.tidied, 3, "only the step by an hour is tidied after, as each minute is")
+		require.Len(t, k.tidied, 3, "only after the step by an hour, besides each minute")
 		assert.Equal(t, usual, horizon())
 
 		k.fail(errors.New("disk on fire"))

@@ -214,7 +214,7 @@ func TestStoredTellsTheLogAndTheHooks(t *testing.T) {
 			quiet.Stored(t.Context(), e)
 		}
 	}
-	assert.Equal(t, outbox.Delivered{Confirmed: 1, Dead: 1, Expired: 1, Retried: 1}, p.Delivered(), "also if a hook panics")
+	assert.Equal(t, outbox.Delivered{Confirmed: 1, Dead: 1, Expired: 1, Retried: 1}, p.Delivered(), "even if a hook panics")
 	assert.Equal(t, outbox.Delivered{Confirmed: 1, Dead: 2, Expired: 3}, quiet.Delivered())
 	assert.Equal(t, []string{"OnConfirmed confirmed", "OnDead dead", "OnDead expired"}, told)
 	assert.Contains(t, log.String(), `level=WARN msg="sparkloop outbox: a conversion is dead" id=7 conversion=offer_x/submission_y attempts=3 reason=because`)

@@ -116,7 +116,7 @@ func TestTheQueuePausesAndGoesOnByItself(t *testing.T) {
 			assert.True(t, s.sent(s.one, s.fresh()))
 		}
 		assert.Zero(t, s.stats(s.one).PausedSince)
-		assert.Len(t, s.paused, 1, "said once")
+		assert.Len(t, s.paused, 1, "reported once")
 		assert.Equal(t, 1, strings.Count(s.log.String(), "outbox: paused"))
 		assert.Equal(t, 1, strings.Count(s.log.String(), "outbox: resumed"))
 	})
@@ -216,7 +216,7 @@ func TestA401PausesItsOwnProcessAlone(t *testing.T) {
 		})
 		good, bad := s.one, s.two
 		require.True(t, s.sent(bad, s.fresh()))
-		assert.Len(t, s.paused, 1, "a second conversion would say no more about the key")
+		assert.Len(t, s.paused, 1, "a second failure is not needed for a rejected key")
 		require.ErrorIs(t, s.paused[0], sparkloop.ErrUnauthorized)
 		assert.Contains(t, s.stats(bad).PausedReason, "401")
 		assert.False(t, s.sent(bad, s.fresh()))

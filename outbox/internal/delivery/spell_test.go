@@ -26,11 +26,11 @@ func TestASpellIsLoggedOnceAMinute(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		assert.Equal(t, 5, begun)
-		assert.Equal(t, 5, over, "the end of each that was logged")
+		assert.Equal(t, 5, over, "the end of each logged spell")
 		time.Sleep(time.Minute)
 		assert.True(t, s.Fails())
 		time.Sleep(time.Hour)
-		assert.False(t, s.Fails(), "it lasts")
+		assert.False(t, s.Fails(), "the spell continues")
 		assert.True(t, s.Works())
 		assert.False(t, s.Works())
 	})
