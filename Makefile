@@ -52,7 +52,7 @@ bench-go: ## Run the Go benchmarks that match BENCH (default: all)
 chaos: ## Kill processes, lose answers, crash databases (minutes)
 	$(call title,Chaos)
 	@export SPARKLOOP_CHAOS=full; for module in $(filter ./outbox/%,$(MODULES)); do \
-		echo "-- $$module"; (cd "$$module" && go test -count=1 -parallel=3 -timeout=60m -v -run='^TestChaos' .); done
+		echo "-- $$module"; (cd "$$module" && go test -count=1 -parallel=6 -timeout=60m -v -run='^TestChaos' .); done
 
 mutants: ## Mutation testing: a test must fail for each change (an hour)
 	$(call title,Mutation testing: at least 95% in each package)
