@@ -25,7 +25,7 @@ func (o *Outbox) upkeep(ctx context.Context) {
 		case <-ticker.C:
 		}
 		if err := errors.Join(o.sort(ctx), o.share(ctx), o.rescue(ctx)); err != nil && ctx.Err() == nil {
-			o.log.WarnContext(ctx, "the queue could not be kept up", slog.Any("error", err))
+			o.log.WarnContext(ctx, "the upkeep of the queue failed", slog.Any("error", err))
 		}
 	}
 }

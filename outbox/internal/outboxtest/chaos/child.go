@@ -133,7 +133,7 @@ func (c config) obey(line string, ahead *atomic.Int64, given chan<- sparkloop.Tr
 		}
 		given <- t
 	default:
-		return fmt.Errorf("it was told %q", line)
+		return fmt.Errorf("unknown line %q", line)
 	}
 	return nil
 }

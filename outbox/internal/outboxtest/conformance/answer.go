@@ -87,7 +87,7 @@ func finalAnswer(w *world) {
 	assert.Len(w.t, p.list(outbox.Dead), len(all))
 	p.tells(2, len(all))
 	_, _, paused := p.told()
-	assert.Empty(w.t, paused, "an answer is a good answer")
+	assert.Empty(w.t, paused, "a refusal is an answer and pauses nothing")
 	for t := range all {
 		assert.Equal(w.t, before[t], p.find(t))
 		assert.Equal(w.t, 1, w.wire.count(t))

@@ -52,7 +52,7 @@ func downForThreeDays(w *world) {
 	w.recover()
 	p.deliveredIn(time.Minute, 2*all)
 	_, _, paused := p.told()
-	assert.Len(w.t, paused, 1, "it is one pause, whatever its reasons")
+	assert.Len(w.t, paused, 1, "it is one pause with several reasons")
 }
 
 func keyWrongForADay(w *world) {

@@ -198,5 +198,5 @@ func keep(w *world) {
 
 	p.enqueue(old)
 	e := p.become(old, outbox.Confirmed)
-	assert.Contains(w.t, e.Reason, "must be unique", "SparkLoop remembers for longer")
+	assert.Contains(w.t, e.Reason, "must be unique", "SparkLoop stores it for longer")
 }
