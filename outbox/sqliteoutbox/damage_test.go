@@ -63,6 +63,10 @@ func TestABadRowStopsNoOther(t *testing.T) {
 	good := click(api)
 	require.NoError(t, q.Enqueue(t.Context(), good))
 	require.NoError(t, api.WaitConfirmed(t.Context(), good))
+	require.Eventually(t, func() bool { // the answer is stored a moment later
+		e, _, err := q.Lookup(t.Context(), good)
+		return err == nil && e.State == outbox.Confirmed
+	}, time.Minute, 5*time.Millisecond)
 
 	var left []int64
 	for e, err := range q.List(t.Context(), outbox.Pending) {
