@@ -49,7 +49,7 @@ Append ":3" to limit a fault to three requests.`,
 	flags.StringVar(&listen, "listen", "127.0.0.1:8789", "`address` to listen on; port 0 is a free one")
 	flags.StringVar(&o.State, "state", "", "`file` that stores offers and submissions")
 	flags.StringVar(&o.Key, "key", "", "the API `key` that is accepted (default \""+sparklooptest.APIKey+"\")")
-	flags.IntVar(&o.Limit, "limit", 120, "accepted requests in any minute; 0 is no limit")
+	flags.IntVar(&o.Limit, "limit", 120, "accepted requests in any minute; 0 turns the limit off")
 	flags.StringVar(&o.Landing, "landing", "", "`URL` of the landing page of all click links")
 	flags.StringVar(&faults, "fault", "", "`fault` to turn on at the start")
 	cobra.CheckErr(c.RegisterFlagCompletionFunc("fault", cobra.FixedCompletions(fake.FaultNames(), cobra.ShellCompDirectiveNoFileComp)))

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// NewClient returns an HTTP client with a connection pool of its own, sized
-// for bursts to one host: 64 idle connections, 15 s for the answer's headers,
-// and pings that notice a dead HTTP/2 connection.
+// NewClient returns an HTTP client with its own connection pool, sized for bursts
+// to one host. It keeps 64 idle connections, waits 15 s for the answer's headers,
+// and detects dead HTTP/2 connections with pings.
 func NewClient() *http.Client {
 	const (
 		dial     = 10 * time.Second
@@ -28,9 +28,9 @@ func NewClient() *http.Client {
 	}}
 }
 
-// sender returns a copy of the configured client that sets the headers of each
-// request, follows no redirect and keeps its idle connections after a failed
-// call. The client itself is not changed.
+// sender returns a copy of the configured client. The copy sets the headers of each
+// request, follows no redirect and keeps its idle connections after a failed call.
+// The client itself is not changed.
 func sender(cfg Config) *http.Client {
 	own := *cfg.Client
 	own.Transport = &roundTripper{next: NewDirect(own.Transport), authorize: cfg.Authorize, userAgent: []string{cfg.UserAgent}}
