@@ -20,7 +20,7 @@ const (
 	confirmedNow     result = "confirmed now"
 	alreadyConfirmed result = "already confirmed"
 	refusedLine      result = "refused"
-	toBeRetried      result = "to be retried"
+	toBeTried        result = "to be tried again"
 	notSent          result = "not sent"
 	wouldBeSent      result = "would be sent" // in a dry run
 )
@@ -63,7 +63,7 @@ func (l *list) take(in *sheet.Sheet, since time.Time) error {
 	first := make(map[string]*job)
 	readable, unreadable := 0, 0
 	for _, line := range in.Lines {
-		j := &job{line: line, result: toBeRetried, reason: notAsked}
+		j := &job{line: line, result: toBeTried, reason: notAsked}
 		l.jobs = append(l.jobs, j)
 		switch old := first[line.Tracking.Key()]; {
 		case line.Err != nil:
@@ -106,7 +106,7 @@ func (l *list) firstTimeErr() error {
 func (l *list) todo() []*job {
 	var todo []*job
 	for _, j := range l.jobs {
-		if j.result != toBeRetried || j.same != nil {
+		if j.result != toBeTried || j.same != nil {
 			continue
 		}
 		a, known := l.journal.Answer(j.line.Tracking.Key())
@@ -161,7 +161,7 @@ func (l *list) finish(ctx context.Context, stopped error) error {
 	}
 	err := l.writeReport()
 	sum := sumUp(l.jobs)
-	if sum.n[toBeRetried] == 0 && err == nil {
+	if sum.n[toBeTried] == 0 && err == nil {
 		err = l.journal.Done(l.now())
 	}
 	sum.print(l.out, ofARun)
@@ -174,7 +174,7 @@ func (l *list) finish(ctx context.Context, stopped error) error {
 	switch {
 	case err != nil:
 		return failed(fmt.Errorf("%w. Run the same command again: the journal has the answers so far", err))
-	case sum.n[toBeRetried] > 0 && ctx.Err() != nil:
+	case sum.n[toBeTried] > 0 && ctx.Err() != nil:
 		return failed(errors.New("interrupted. Run the same command again to continue"))
 	case stopped != nil:
 		code := exitFailed
@@ -182,7 +182,7 @@ func (l *list) finish(ctx context.Context, stopped error) error {
 			code = exitUsage
 		}
 		return &failure{code, fmt.Errorf("stopped: %w. Run the same command again to continue", stopped)}
-	case sum.n[toBeRetried] > 0, sum.n[refusedLine] > 0:
+	case sum.n[toBeTried] > 0, sum.n[refusedLine] > 0:
 		return failed(nil)
 	}
 	return nil
@@ -195,7 +195,7 @@ func (l *list) dryRun() error {
 	t := newTable(l.out, "LINE", "OFFER", "SUBMISSION", "TIME")
 	send := 0
 	for _, j := range l.jobs {
-		if j.result != toBeRetried || j.same != nil {
+		if j.result != toBeTried || j.same != nil {
 			continue
 		}
 		if send++; send <= 5 {
@@ -213,7 +213,7 @@ func (l *list) dryRun() error {
 		switch {
 		case j.same != nil:
 			j.result, j.reason = notSent, "the same conversion as in an earlier line"
-		case j.result == toBeRetried:
+		case j.result == toBeTried:
 			j.result, j.reason = wouldBeSent, ""
 		}
 	}

@@ -121,7 +121,7 @@ func TestEveryResultOfAListThatIsAllDone(t *testing.T) {
 	got := d.with(t.Context(), t, strings.NewReader(export(ts, today)), "confirm", "--from", "-", "--journal", d.path("j"))
 	require.Equal(t, exitDone, got.code, got.err)
 	assert.Equal(t, strings.Join([]string{
-		"confirmed now           50", "already confirmed        0", "refused                  0", "to be retried            0", "not sent                 0", "",
+		"confirmed now           50", "already confirmed        0", "refused                  0", "to be tried again        0", "not sent                 0", "",
 	}, "\n"), got.out)
 	for _, tr := range ts {
 		require.True(t, d.api.Confirmed(tr))
@@ -212,7 +212,7 @@ func TestTheSplitSurvivesAnInterruption(t *testing.T) {
 	assert.Equal(t, exitFailed, got.code)
 	assert.Contains(t, got.err, "interrupted. Run the same command again")
 	_, n := d.report(t)
-	assert.GreaterOrEqual(t, n["to be retried"], 30)
+	assert.GreaterOrEqual(t, n["to be tried again"], 30)
 	assert.Zero(t, n["refused"])
 
 	d.opts = d.opts[:2]
@@ -279,7 +279,7 @@ func TestTheFirstTenAnswersNotFound(t *testing.T) {
 	assert.Contains(t, got.err, "--keep-going")
 	assert.Len(t, d.api.Requests(), 10)
 	_, n := d.report(t)
-	assert.Equal(t, map[string]int{"refused": 10, "to be retried": 21}, n)
+	assert.Equal(t, map[string]int{"refused": 10, "to be tried again": 21}, n)
 
 	got = d.run(t, "confirm", "--from", file, "--keep-going")
 	assert.Equal(t, exitFailed, got.code)
@@ -334,7 +334,7 @@ func TestCallsThatWouldAllFailAlikeStopTheRun(t *testing.T) {
 			assert.Contains(t, got.out, notAsked)
 			assert.LessOrEqual(t, len(d.api.Requests()), tt.most)
 			_, n := d.report(t)
-			assert.Equal(t, map[string]int{"to be retried": 60}, n)
+			assert.Equal(t, map[string]int{"to be tried again": 60}, n)
 
 			d.api.Fail(tt.fault, 0)
 			d.env["SPARKLOOP_API_KEY"] = secret
@@ -354,7 +354,7 @@ func TestALostAnswerIsNoConfirmationFromBefore(t *testing.T) {
 	got := d.run(t, "confirm", "--from", file, "--report", d.path("report.csv"))
 	assert.Equal(t, exitFailed, got.code)
 	_, n := d.report(t)
-	assert.Equal(t, map[string]int{"confirmed now": 2, "to be retried": 1}, n)
+	assert.Equal(t, map[string]int{"confirmed now": 2, "to be tried again": 1}, n)
 	got = d.run(t, "confirm", "--from", file, "--report", d.path("report.csv"))
 	require.Equal(t, exitDone, got.code, got.err)
 	_, n = d.report(t)
@@ -427,7 +427,7 @@ func TestAJournalThatCannotBeWrittenStopsTheRun(t *testing.T) {
 	require.NoError(t, err)
 	l := &list{app: &app{err: io.Discard}, client: client, journal: j, now: time.Now, flags: listFlags{keepGoing: true}}
 	for _, tr := range clicks(d.api, 60) {
-		l.jobs = append(l.jobs, &job{line: sheet.Line{Tracking: tr}, result: toBeRetried})
+		l.jobs = append(l.jobs, &job{line: sheet.Line{Tracking: tr}, result: toBeTried})
 	}
 	require.ErrorContains(t, l.confirmAll(t.Context(), l.jobs), "the journal cannot be written")
 	assert.LessOrEqual(t, len(d.api.Requests()), workers)

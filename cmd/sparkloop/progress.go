@@ -76,18 +76,18 @@ func (l *list) showProgress(total int) (stop func()) {
 func (t *tally) total() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.answers() + t.n[toBeRetried]
+	return t.answers() + t.n[toBeTried]
 }
 
 // line returns the progress of the run.
 func (t *tally) line(total int, rest time.Duration) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	parts := []string{fmt.Sprintf("%d of %d", t.answers()+t.n[toBeRetried], total)}
+	parts := []string{fmt.Sprintf("%d of %d", t.answers()+t.n[toBeTried], total)}
 	if rest >= time.Second {
 		parts = append(parts, "about "+roughly(rest)+" left")
 	}
-	for _, r := range []result{refusedLine, toBeRetried} {
+	for _, r := range []result{refusedLine, toBeTried} {
 		if n := t.n[r]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, r))
 		}

@@ -149,7 +149,7 @@ func sumUp(jobs []*job) summary {
 
 // Results in a summary.
 var (
-	ofARun    = []result{confirmedNow, alreadyConfirmed, refusedLine, toBeRetried, notSent}
+	ofARun    = []result{confirmedNow, alreadyConfirmed, refusedLine, toBeTried, notSent}
 	ofADryRun = []result{wouldBeSent, refusedLine, notSent}
 )
 

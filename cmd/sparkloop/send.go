@@ -235,7 +235,7 @@ func (t *tally) add(j *job, err error) error {
 		return nil // the run has already stopped, and with it this call
 	}
 	t.n[j.result]++
-	if j.result != toBeRetried {
+	if j.result != toBeTried {
 		t.inARow = 0
 		if errors.Is(err, sparkloop.ErrOfferNotFound) || errors.Is(err, sparkloop.ErrSubmissionNotFound) {
 			t.missing++

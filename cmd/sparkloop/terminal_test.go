@@ -151,7 +151,7 @@ func TestProgressAtATerminal(t *testing.T) {
 	assert.Contains(t, s.String(), "interrupted. Run the same command again")
 	assert.NotContains(t, s.String(), secret)
 	_, n := d.report(t)
-	assert.Equal(t, map[string]int{"confirmed now": 120, "to be retried": 180}, n)
+	assert.Equal(t, map[string]int{"confirmed now": 120, "to be tried again": 180}, n)
 
 	got := d.run(t, "confirm", "--from", file, "--report", d.path("report.csv"))
 	require.Equal(t, exitDone, got.code, got.err)
