@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -16,49 +15,33 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sparkloop-go/sparkloop/examples/internal/programtest"
 	"github.com/sparkloop-go/sparkloop/examples/internal/story"
 	"github.com/sparkloop-go/sparkloop/outbox"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-func env(values map[string]string) func(string) string {
-	return func(name string) string { return values[name] }
-}
-
 func TestTheStory(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), nil, env(nil), &out))
-	rest := out.String()
-	for _, want := range []string{
+	require.NoError(t, run(t.Context(), nil, programtest.Env(nil), &out))
+	programtest.InOrder(t, out.String(),
 		`1\. A reader clicks`, `the checkout took \S+s`, `✓ Confirmed: Conversion tracked successfully`,
 		`2\. SparkLoop is down`, `3 pending, the queue has paused: .*503 Service Unavailable`, `SparkLoop is back`, `(?:.*✓ Confirmed.*\n){3}`,
-		`3\. The program is killed`, `order 5 is in orders\.db; its conversion is in the queue: false`, `1 swept`, `✓ Confirmed`,
+		`3\. The program is killed`, `order 5 is in orders\.db; its conversion is in the queue: false`, `Source found 1 missing conversion`, `✓ Confirmed`,
 		`4\. Somebody makes up`, `✗ Refused, .*404 Submission not found`,
 		`GET /metrics: 200`, `sparkloop_outbox_conversions{state="confirmed"} 5`, `sparkloop_outbox_conversions{state="dead"} 1`,
 		`sparkloop_outbox_conversions{state="pending"} 0`, `sparkloop_outbox_paused 0`, `sparkloop_outbox_swept_conversions 1`, `sparkloop_outbox_up 1`,
 		`GET /status\?format=json: 503`, `"healthy":false`,
 		`6\. The end`, `closed;`,
-	} {
-		at := regexp.MustCompile(want).FindStringIndex(rest)
-		require.NotNil(t, at, "%s in what is left of\n%s", want, out.String())
-		rest = rest[at[1]:]
-	}
+	)
 }
 
 func TestAStoryThatIsStopped(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, run(ctx, nil, env(nil), &bytes.Buffer{}), context.Canceled)
-}
-
-// lines are what a program prints, as it does.
-type lines chan string
-
-func (l lines) Write(p []byte) (int, error) {
-	l <- string(p)
-	return len(p), nil
+	require.ErrorIs(t, run(ctx, nil, programtest.Env(nil), &bytes.Buffer{}), context.Canceled)
 }
 
 // serving runs the program with a key; stop ends it, as Ctrl-C does.
@@ -66,15 +49,14 @@ func serving(t *testing.T, api *sparklooptest.Server, dir string) (home string, 
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
-	out := make(lines, 100)
+	var out programtest.Output
 	ended := make(chan error, 1)
 	values := map[string]string{"SPARKLOOP_API_KEY": sparklooptest.APIKey, "SPARKLOOP_BASE_URL": api.URL()}
-	go func() { ended <- run(ctx, []string{"-addr", "127.0.0.1:0", "-data", dir}, env(values), out) }()
-	password := strings.TrimSpace((<-out)[len("The password for /status and /metrics is "):])
-	assert.Len(t, password, 26)
-	_, rest, found := strings.Cut(<-out, "The shop is at ")
-	require.True(t, found)
-	home, _, _ = strings.Cut(rest, "/,")
+	go func() {
+		ended <- run(ctx, []string{"-addr", "127.0.0.1:0", "-data", dir}, programtest.Env(values), &out)
+	}()
+	home = out.Find(t, `The shop is at (\S+)/,`)
+	assert.Len(t, out.Find(t, `The password for /status and /metrics is (\S+)`), 26)
 	return home, func() error {
 		cancel()
 		return <-ended
@@ -132,11 +114,11 @@ func TestWrongUsage(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	key := map[string]string{"SPARKLOOP_API_KEY": "k", "ADMIN_PASSWORD": "p"}
-	require.ErrorIs(t, run(t.Context(), []string{"-h"}, env(nil), &out), flag.ErrHelp)
+	require.ErrorIs(t, run(t.Context(), []string{"-h"}, programtest.Env(nil), &out), flag.ErrHelp)
 	assert.Contains(t, out.String(), "ADMIN_PASSWORD")
-	require.ErrorContains(t, run(t.Context(), []string{"-x"}, env(nil), &out), "-x")
-	require.ErrorContains(t, run(t.Context(), []string{"-addr", "127.0.0.1:-1"}, env(key), &out), "invalid port")
-	require.ErrorContains(t, run(t.Context(), []string{"-addr", "127.0.0.1:0", "-data", "/nowhere"}, env(key), &out), "orders.db")
+	require.ErrorContains(t, run(t.Context(), []string{"-x"}, programtest.Env(nil), &out), "-x")
+	require.ErrorContains(t, run(t.Context(), []string{"-addr", "127.0.0.1:-1"}, programtest.Env(key), &out), "invalid port")
+	require.ErrorContains(t, run(t.Context(), []string{"-addr", "127.0.0.1:0", "-data", "/nowhere"}, programtest.Env(key), &out), "orders.db")
 	key["SPARKLOOP_BASE_URL"] = "x"
-	require.ErrorContains(t, run(t.Context(), nil, env(key), &out), "WithBaseURL")
+	require.ErrorContains(t, run(t.Context(), nil, programtest.Env(key), &out), "WithBaseURL")
 }

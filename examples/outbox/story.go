@@ -64,13 +64,13 @@ func tell(s *story.Story) {
 	story.Check(err)
 	stop()
 	s.Printf("   order %d is in orders.db; its conversion is in the queue: %t\n", id, found)
-	s.Printf("   the program starts again, and calls Source for the last 45 days\n")
+	s.Printf("   the program starts again. Its queue calls Source, which reads the orders of the last 45 days\n")
 	stop = start()
 	s.Until(func() (_ bool, err error) {
 		stats, err = p.queue.Stats(s.Ctx)
 		return stats.Swept > 0, err
 	})
-	s.Printf("   … %d swept\n", stats.Swept)
+	s.Printf("   … Source found %d missing conversion\n", stats.Swept)
 	s.Settled(p.queue, tracking)
 
 	s.Step("Somebody makes up a submission in the landing URL")
@@ -85,7 +85,7 @@ func tell(s *story.Story) {
 		s.Printf("   GET %s: %s\n", path, page.Status)
 		for line := range strings.Lines(page.Body) {
 			if !strings.HasPrefix(line, "# ") { // Prometheus' explanations
-				s.Printf("     %.77s\n", strings.TrimSpace(line))
+				s.Printf("     %.90s\n", strings.TrimSpace(line))
 			}
 		}
 	}

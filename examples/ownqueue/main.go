@@ -4,7 +4,7 @@
 //	go run ./examples/ownqueue
 //
 // The part to copy is worker.go. This file plays some messages against a fake
-// SparkLoop, with a queue that prints what it is told.
+// SparkLoop, with a queue that prints its calls.
 package main
 
 import (
@@ -50,6 +50,7 @@ func body(t sparkloop.Tracking) []byte {
 
 func run(ctx context.Context, out io.Writer) error {
 	return story.Tell(ctx, out, func(s *story.Story) {
+		s.Printf("\nSparkLoop is a fake in this process. The queue prints what the worker does with each message.\n")
 		w := &worker{printer{s}, story.Must(connect(sparklooptest.APIKey, sparkloop.WithBaseURL(s.API.URL())))}
 		_, tracking := s.API.Click("", "")
 		play := func(title string, body []byte, fault sparklooptest.Fault) {

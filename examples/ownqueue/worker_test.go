@@ -20,6 +20,8 @@ func TestTheStory(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), &out))
 	assert.Equal(t, `
+SparkLoop is a fake in this process. The queue prints what the worker does with each message.
+
 1. SparkLoop is down
    back into the queue, for 5s
 

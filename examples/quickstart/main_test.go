@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/examples/internal/programtest"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
@@ -25,14 +26,10 @@ var varying = []struct {
 	{regexp.MustCompile(`took \S+`), "took N ms"},
 }
 
-func env(values map[string]string) func(string) string {
-	return func(name string) string { return values[name] }
-}
-
 func TestTheStory(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), env(nil), &out))
+	require.NoError(t, run(t.Context(), programtest.Env(nil), &out))
 	got := out.String()
 	for _, v := range varying {
 		got = v.what.ReplaceAllString(got, v.to)
@@ -47,7 +44,7 @@ func TestWithAKeyItOnlyReads(t *testing.T) {
 	s := sparklooptest.NewServer(t)
 	s.AddOffer(sparkloop.Offer{Name: "a name that is \x1b[31mfar too long to be shown in whole", UUID: "offer_x"})
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), env(map[string]string{"SPARKLOOP_API_KEY": sparklooptest.APIKey, "SPARKLOOP_BASE_URL": s.URL()}), &out))
+	require.NoError(t, run(t.Context(), programtest.Env(map[string]string{"SPARKLOOP_API_KEY": sparklooptest.APIKey, "SPARKLOOP_BASE_URL": s.URL()}), &out))
 	assert.Contains(t, out.String(), "The key works.")
 	assert.Contains(t, out.String(), "offer_x")
 	assert.Contains(t, out.String(), "Nothing was confirmed.")
@@ -61,12 +58,12 @@ func TestWithAKeyItOnlyReads(t *testing.T) {
 func TestAWrongKey(t *testing.T) {
 	t.Parallel()
 	s := sparklooptest.NewServer(t)
-	err := run(t.Context(), env(map[string]string{"SPARKLOOP_API_KEY": "other-key", "SPARKLOOP_BASE_URL": s.URL()}), &bytes.Buffer{})
+	err := run(t.Context(), programtest.Env(map[string]string{"SPARKLOOP_API_KEY": "other-key", "SPARKLOOP_BASE_URL": s.URL()}), &bytes.Buffer{})
 	require.ErrorIs(t, err, sparkloop.ErrUnauthorized)
 	require.ErrorContains(t, err, "Without a key, the quickstart uses a fake SparkLoop")
 	assert.NotContains(t, err.Error(), "other-key")
 
-	err = run(t.Context(), env(map[string]string{"SPARKLOOP_API_KEY": "k", "SPARKLOOP_BASE_URL": "x"}), &bytes.Buffer{})
+	err = run(t.Context(), programtest.Env(map[string]string{"SPARKLOOP_API_KEY": "k", "SPARKLOOP_BASE_URL": "x"}), &bytes.Buffer{})
 	require.ErrorContains(t, err, "WithBaseURL")
 }
 
@@ -75,6 +72,6 @@ func TestNoOffers(t *testing.T) {
 	s := sparklooptest.NewServer(t)
 	s.Fail(sparklooptest.Status(200, `{"offers":[],"meta":{}}`), 1)
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), env(map[string]string{"SPARKLOOP_API_KEY": sparklooptest.APIKey, "SPARKLOOP_BASE_URL": s.URL()}), &out))
+	require.NoError(t, run(t.Context(), programtest.Env(map[string]string{"SPARKLOOP_API_KEY": sparklooptest.APIKey, "SPARKLOOP_BASE_URL": s.URL()}), &out))
 	assert.Contains(t, out.String(), "none yet")
 }

@@ -91,7 +91,7 @@ func tell(s *story.Story) {
 	s.API.Fail(sparklooptest.LostAnswer(), 1)
 	buy(fourth, "fourth@example.com")
 	s.Settled(queue, fourth.Tracking)
-	s.Printf("   the queue sent it %d times; SparkLoop counts a conversion once\n", len(s.API.Requests())-before)
+	s.Printf("   the queue sent it %d times. The last answer means: already confirmed. It counts once\n", len(s.API.Requests())-before)
 
 	s.Step("A reader comes through a Lead offer, which has nothing to confirm")
 	fifth := click(lead.UUID, "fifth@example.com")

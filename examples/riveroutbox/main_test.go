@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sparkloop-go/sparkloop/examples/internal/programtest"
 	"github.com/sparkloop-go/sparkloop/examples/internal/story"
 	"github.com/sparkloop-go/sparkloop/internal/pgtest"
 )
@@ -26,10 +26,6 @@ func TestMain(m *testing.M) {
 		return
 	}
 	os.Exit(m.Run())
-}
-
-func env(values map[string]string) func(string) string {
-	return func(name string) string { return values[name] }
 }
 
 func newPool(t *testing.T) (*pgxpool.Pool, string) {
@@ -45,19 +41,14 @@ func TestTheStory(t *testing.T) {
 	t.Parallel()
 	pool, url := newPool(t)
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), nil, env(map[string]string{"DATABASE_URL": url}), nil, &out))
-	rest := out.String()
-	for _, want := range []string{
+	require.NoError(t, run(t.Context(), nil, programtest.Env(map[string]string{"DATABASE_URL": url}), nil, &out))
+	programtest.InOrder(t, out.String(),
 		`web     process \d+, http://127\.0\.0\.1:\d+/`, `worker  process \d+`,
 		`2\. A reader buys`, `200 OK: Thank you! Your order has the number 1\.`, `✓ Confirmed: Conversion tracked successfully`,
 		`3\. A card is declined`, `402 Payment Required: Your card was declined\.`, `the conversion is in the queue: false`,
 		`4\. The worker is killed`, `number 3\.`, `number 4\.`, `number 5\.`, `3 pending`, `worker  process \d+ starts`, `(?:.*✓ Confirmed.*\n){3}`,
 		`pending 0, confirmed 4, dead 0, expired 0, swept 0`,
-	} {
-		at := regexp.MustCompile(want).FindStringIndex(rest)
-		require.NotNil(t, at, "%s in what is left of\n%s", want, out.String())
-		rest = rest[at[1]:]
-	}
+	)
 	var schemas int
 	require.NoError(t, pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'example%'`).Scan(&schemas))
 	assert.Zero(t, schemas, "it leaves nothing")
@@ -67,7 +58,7 @@ func TestAStoryInADatabaseThatIsInUse(t *testing.T) {
 	t.Parallel()
 	pool, url := newPool(t)
 	makeOrders(t, pool)
-	err := run(t.Context(), nil, env(map[string]string{"DATABASE_URL": url}), nil, &bytes.Buffer{})
+	err := run(t.Context(), nil, programtest.Env(map[string]string{"DATABASE_URL": url}), nil, &bytes.Buffer{})
 	require.ErrorContains(t, err, "Drop both if you do not need them")
 	makeOrders(t, pool) // safe to repeat
 }
@@ -101,7 +92,7 @@ func TestWrongUsage(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		var out bytes.Buffer
-		err := run(ctx, args, env(values), strings.NewReader(""), &out)
+		err := run(ctx, args, programtest.Env(values), strings.NewReader(""), &out)
 		return out.String(), err
 	}
 	out, err := try(nil, "-h")
@@ -132,7 +123,7 @@ func TestTheProcessesEndWithTheOneThatStartedThem(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() {
 			ended <- run(t.Context(), []string{"-child", "-addr", "127.0.0.1:0", role},
-				env(map[string]string{"DATABASE_URL": url, "SPARKLOOP_API_KEY": "k"}), in, said)
+				programtest.Env(map[string]string{"DATABASE_URL": url, "SPARKLOOP_API_KEY": "k"}), in, said)
 		}()
 		line := make([]byte, 64)
 		_, err := out.Read(line)

@@ -56,10 +56,9 @@ func TestARoleThatMayNotCreateTables(t *testing.T) {
 	run(script)
 	_, err = openRestricted(t.Context(), pool, api.Client())
 	require.ErrorContains(t, err, "lacks rights")
-	// The rights stand at the end, commented out.
-	_, rights, _ := strings.Cut(strings.ReplaceAll(script, "your_role", role), "-- What the role")
-	_, rights, _ = strings.Cut(rights, "\n")
-	run(strings.ReplaceAll(rights, "-- ", ""))
+	// The rights are comments at the end.
+	_, rights, _ := strings.Cut(strings.ReplaceAll(script, "your_role", role), "\n-- GRANT")
+	run(strings.ReplaceAll("\n-- GRANT"+rights, "\n-- ", "\n"))
 
 	queue, err := openRestricted(t.Context(), pool, api.Client())
 	require.NoError(t, err)

@@ -8,15 +8,16 @@ import (
 
 const consentCookie = "consent"
 
-// consented is capture's Options.Allow: may the tracking cookie be set?
+// consented is capture.Options.Allow: it reports whether the tracking cookie may be
+// set.
 func consented(r *http.Request) bool {
 	c, err := r.Cookie(consentCookie)
 	return err == nil && c.Value == "yes"
 }
 
-// banner is what the landing page asks. Until the answer, nothing about the
-// click is kept: the tracking is in the URL, in this request's context, and in
-// the banner's form. Whoever turns to another page first is not captured.
+// banner is the form on the landing page. Until the answer, nothing about the click
+// is stored: the tracking is in the URL, in this request's context, and in this
+// form. A visitor who opens another page first is not captured.
 type banner struct {
 	Ask      bool
 	Tracking string
@@ -27,8 +28,8 @@ func (s *shop) banner(r *http.Request) banner {
 	return banner{Ask: s.consent && err != nil, Tracking: cookie(r).Encode()}
 }
 
-// giveConsent keeps the answer for half a year and, if it is a yes, the tracking
-// that has waited for it in the form.
+// giveConsent stores the answer for half a year and, after a yes, the tracking in
+// the form.
 func (s *shop) giveConsent(w http.ResponseWriter, r *http.Request) {
 	answer := "no"
 	if r.PostFormValue("answer") == "yes" {
@@ -40,7 +41,7 @@ func (s *shop) giveConsent(w http.ResponseWriter, r *http.Request) {
 	})
 	if t, err := sparkloop.DecodeTracking(r.PostFormValue("tracking")); err == nil && answer == "yes" {
 		if err := s.capture.Save(w, r, t); err != nil {
-			s.logger.Warn("a click was not kept", "error", err) // too old: somebody sent the form again
+			s.logger.Warn("click not stored", "error", err) // older than 45 days
 		}
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/capture"
+	"github.com/sparkloop-go/sparkloop/examples/internal/programtest"
 	"github.com/sparkloop-go/sparkloop/outbox"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
@@ -55,30 +56,12 @@ type stage struct {
 	path  string // of the database
 	shop  *shop
 	http  *httptest.Server
-	log   *safeBuffer
-}
-
-// safeBuffer is a log that handlers write and a test reads.
-type safeBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
+	log   *programtest.Output
 }
 
 func newStage(t *testing.T, change ...func(*config)) *stage {
 	t.Helper()
-	s := &stage{t: t, api: sparklooptest.NewServer(t), clock: &clock{}, path: filepath.Join(t.TempDir(), "shop 100%.db"), log: &safeBuffer{}}
+	s := &stage{t: t, api: sparklooptest.NewServer(t), clock: &clock{}, path: filepath.Join(t.TempDir(), "shop 100%.db"), log: &programtest.Output{}}
 	s.open(change...)
 	s.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.shop.handler().ServeHTTP(w, r) }))
 	t.Cleanup(s.http.Close)

@@ -1,58 +1,58 @@
-// Command shop is a small real shop that confirms SparkLoop conversions: it
-// keeps a reader's tracking from the redirect to the purchase, weeks later
-// perhaps, and has an outbox in its own database confirm it.
+// Command shop is a small real shop that confirms SparkLoop conversions. It stores
+// a reader's tracking from the landing to the purchase, which may be weeks later,
+// and its outbox in the same database confirms the conversion.
+//
+// Copy from these files:
+//
+//	shop.go      the pages, and where the tracking is read
+//	store.go     the user's row: the tracking, stored at signup
+//	orders.go    the order's row and its conversion, in one transaction
+//	payment.go   a payment's callback from another site, without any cookie
+//	consent.go   a consent banner, and a consent that is given late
+//
+// The shop prints its address and a link that plays SparkLoop's redirect:
 //
 //	go run ./examples/shop
 //
-// It prints its address and a link that plays SparkLoop's redirect. SparkLoop
-// is a fake one in this process, unless SPARKLOOP_API_KEY is set; then what is
-// bought here is confirmed there, and counts.
-//
-// Where to look:
-//
-//	shop.go      the pages, and where the tracking comes in
-//	store.go     the user's row: the tracking in the signup's transaction
-//	orders.go    the order's row: the tracking, and its conversion in the queue,
-//	             in the order's transaction
-//	payment.go   a payment's callback from another site, without any cookie
-//	consent.go   a banner, and a consent that is given late
-//
-// Flags and variables: go run ./examples/shop -h.
+// SparkLoop is a fake in this process. With SPARKLOOP_API_KEY set, purchases are
+// confirmed at SparkLoop itself, and count. For flags and variables:
+// go run ./examples/shop -h
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
+	"github.com/sparkloop-go/sparkloop/examples/internal/story"
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
-	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "shop:", err)
-		os.Exit(1)
-	}
+	story.Main("shop", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Getenv, os.Stdout) })
 }
 
-// run is the whole program. It opens in the order in which things need each
-// other, and closes in the other one: handlers, deliveries, database.
+// run opens in the order in which things need each other, and closes in the
+// reverse order: handlers, deliveries, database.
 func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) (err error) {
-	set, err := parse(args, out)
-	if errors.Is(err, flag.ErrHelp) {
-		return nil
-	} else if err != nil {
+	flags := story.Flags(out, "shop", "[flags]", ""+
+		"  SPARKLOOP_API_KEY    confirm at SparkLoop, not at the fake\n"+
+		"  SPARKLOOP_BASE_URL   another address of SparkLoop's API\n"+
+		"  SHOP_PAYMENT_SECRET  accept the signed callbacks of payment.go\n")
+	addr := flags.String("addr", "", "`host:port` to listen on (default "+usualAddr+", or any free port if that is taken)")
+	file := flags.String("db", "", "SQLite `file` that stays (default a temporary one)")
+	domain := flags.String("domain", "", "share the tracking cookie with the subdomains of `example.com`")
+	consent := flags.Bool("consent", false, "ask for consent before the tracking cookie is set")
+	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unknown argument %q: there are only flags, see -h", flags.Arg(0))
 	}
 	logger := slog.New(slog.NewTextHandler(out, nil))
 
@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	}
 	defer api.close()
 
-	path, remove, err := databasePath(set.db)
+	path, remove, err := databasePath(*file)
 	if err != nil {
 		return err
 	}
@@ -79,13 +79,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 
 	shop, err := newShop(config{
 		store: db, logger: logger,
-		consent: set.consent, domain: set.domain,
+		consent: *consent, domain: *domain,
 		paymentSecret: getenv("SHOP_PAYMENT_SECRET"),
 	})
 	if err != nil {
 		return err
 	}
-	listener, err := listen(set.addr)
+	listener, err := listen(*addr)
 	if err != nil {
 		return err
 	}
@@ -95,38 +95,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	api.playRedirect(mux, home)
 
 	api.introduce(out, home)
-	err = serve(ctx, listener, mux)
+	err = story.Serve(ctx, listener, mux)
 	fmt.Fprintln(out, "\nThe shop is closed.")
 	return err
-}
-
-// settings are the flags.
-type settings struct {
-	addr, db, domain string
-	consent          bool
-}
-
-func parse(args []string, out io.Writer) (settings, error) {
-	var s settings
-	flags := flag.NewFlagSet("shop", flag.ContinueOnError)
-	flags.SetOutput(out)
-	flags.StringVar(&s.addr, "addr", "", "`host:port` to listen on (default "+usualAddr+", or any free port if that is taken)")
-	flags.StringVar(&s.db, "db", "", "SQLite `file` that stays (default a temporary one)")
-	flags.StringVar(&s.domain, "domain", "", "share the tracking cookie with the subdomains of `example.com`")
-	flags.BoolVar(&s.consent, "consent", false, "ask for consent before the tracking cookie is set")
-	flags.Usage = func() {
-		fmt.Fprint(out, "usage: shop [flags]\n")
-		flags.PrintDefaults()
-		fmt.Fprint(out, "variables:\n"+
-			"  SPARKLOOP_API_KEY    confirm at SparkLoop, not at a fake one\n"+
-			"  SPARKLOOP_BASE_URL   another address of its API\n"+
-			"  SHOP_PAYMENT_SECRET  take the signed callbacks of payment.go\n")
-	}
-	if err := flags.Parse(args); err != nil {
-		return s, err
-	}
-	if flags.NArg() > 0 {
-		return s, fmt.Errorf("what is %q? There are only flags, see -h", flags.Arg(0))
-	}
-	return s, nil
 }

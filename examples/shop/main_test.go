@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
+	"flag"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -16,18 +16,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/examples/internal/programtest"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
 // program runs the shop until stop, which returns how it ended.
-func program(t *testing.T, env map[string]string, args ...string) (out *printed, stop func() error) {
+func program(t *testing.T, env map[string]string, args ...string) (out *programtest.Output, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
-	out = &printed{more: make(chan struct{}, 1)}
+	out = &programtest.Output{}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, args, func(name string) string { return env[name] }, out)
+		ended <- run(ctx, args, programtest.Env(env), out)
 	}()
 	return out, func() error {
 		cancel()
@@ -35,46 +36,12 @@ func program(t *testing.T, env map[string]string, args ...string) (out *printed,
 	}
 }
 
-// printed is what a program has printed so far.
-type printed struct {
-	safeBuffer
-
-	more chan struct{}
-}
-
-func (p *printed) Write(b []byte) (int, error) {
-	n, err := p.safeBuffer.Write(b)
-	select {
-	case p.more <- struct{}{}:
-	default:
-	}
-	return n, err
-}
-
-// find waits for what matches and returns its first group.
-func (p *printed) find(t *testing.T, pattern string) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	re := regexp.MustCompile(pattern)
-	for {
-		if found := re.FindStringSubmatch(p.String()); found != nil {
-			return found[1]
-		}
-		select {
-		case <-p.more:
-		case <-ctx.Done():
-			require.Fail(t, "not printed", "%s in %s", pattern, p.String())
-		}
-	}
-}
-
 func TestTheProgram(t *testing.T) {
 	t.Parallel()
 	db := filepath.Join(t.TempDir(), "shop.db")
 	out, stop := program(t, nil, "-addr", "127.0.0.1:0", "-db", db)
-	link := out.find(t, `click +(http://\S+)\n`)
-	home := out.find(t, `shop +(http://\S+/)\n`)
+	link := out.Find(t, `click +(http://\S+)\n`)
+	home := out.Find(t, `shop +(http://\S+/)\n`)
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
 	v := &visitor{t: t, home: home[:len(home)-1], http: &http.Client{Jar: jar, Transport: &http.Transport{DisableKeepAlives: true}}, jar: jar}
@@ -83,7 +50,7 @@ func TestTheProgram(t *testing.T) {
 	assert.Equal(t, "/?utm_source=newsletter", v.at.RequestURI())
 	v.signUp(reader)
 	v.buy()
-	status := out.find(t, `status +(http://\S+)\n`)
+	status := out.Find(t, `status +(http://\S+)\n`)
 	require.Eventually(t, func() bool {
 		return v.get(status) == http.StatusOK && strings.Contains(v.page, `class="what confirmed"`)
 	}, 20*time.Second, 5*time.Millisecond)
@@ -92,7 +59,7 @@ func TestTheProgram(t *testing.T) {
 
 	// With the same file it goes on.
 	out, stop = program(t, nil, "-addr", "127.0.0.1:0", "-db", db)
-	v.home = out.find(t, `shop +(http://\S+)/\n`)
+	v.home = out.Find(t, `shop +(http://\S+)/\n`)
 	require.Equal(t, http.StatusOK, v.get("/status"))
 	assert.Contains(t, v.page, `class="what confirmed"`)
 	require.NoError(t, stop())
@@ -112,8 +79,8 @@ func TestWithAKey(t *testing.T) {
 	api := sparklooptest.NewServer(t)
 	env := map[string]string{"SPARKLOOP_API_KEY": sparklooptest.APIKey, "SPARKLOOP_BASE_URL": api.URL()}
 	out, stop := program(t, env, "-addr", "127.0.0.1:0")
-	home := out.find(t, `shop +(http://\S+/)\n`)
-	out.find(t, `(Ctrl-C)`)
+	home := out.Find(t, `shop +(http://\S+/)\n`)
+	out.Find(t, `(Ctrl-C)`)
 	assert.Contains(t, out.String(), "purchases are confirmed at SparkLoop itself")
 	assert.NotContains(t, out.String(), clickPath)
 	resp, err := http.Get(home[:len(home)-1] + clickPath)
@@ -123,19 +90,19 @@ func TestWithAKey(t *testing.T) {
 	require.NoError(t, stop())
 
 	env["SPARKLOOP_API_KEY"] = "other-key"
-	err = run(t.Context(), nil, func(name string) string { return env[name] }, out)
+	err = run(t.Context(), nil, programtest.Env(env), out)
 	require.ErrorIs(t, err, sparkloop.ErrUnauthorized)
-	require.ErrorContains(t, err, "Without it, the shop runs with a fake SparkLoop")
+	require.ErrorContains(t, err, "Without a key, the shop uses a fake SparkLoop")
 }
 
 func TestWrongUsage(t *testing.T) {
 	t.Parallel()
-	none := func(string) string { return "" }
-	var out safeBuffer
-	require.NoError(t, run(t.Context(), []string{"-h"}, none, &out))
+	none := programtest.Env(nil)
+	var out programtest.Output
+	require.ErrorIs(t, run(t.Context(), []string{"-h"}, none, &out), flag.ErrHelp)
 	assert.Contains(t, out.String(), "SPARKLOOP_API_KEY")
 	require.ErrorContains(t, run(t.Context(), []string{"-x"}, none, &out), "-x")
-	require.ErrorContains(t, run(t.Context(), []string{"x"}, none, &out), `what is "x"?`)
+	require.ErrorContains(t, run(t.Context(), []string{"x"}, none, &out), `unknown argument "x"`)
 	require.ErrorContains(t, run(t.Context(), []string{"-domain", "com"}, none, &out), "Domain")
 	require.ErrorContains(t, run(t.Context(), []string{"-db", t.TempDir()}, none, &out), "open")
 

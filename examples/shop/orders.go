@@ -8,7 +8,7 @@ import (
 	"github.com/sparkloop-go/sparkloop"
 )
 
-// order is a row of orders. What became of its conversion, the queue knows.
+// order is a row of orders. The queue has the state of its conversion.
 type order struct {
 	ID, Email string
 	Tracking  sparkloop.Tracking // zero if the buyer did not come through SparkLoop
@@ -29,10 +29,9 @@ func (s *store) order(ctx context.Context, id string) (order, error) {
 	return scanOrder(s.db.QueryRowContext(ctx, `SELECT `+orderColumns+` FROM orders WHERE id = ?`, id))
 }
 
-// placeOrder writes the order and enqueues its conversion in one transaction:
-// there is never one without the other, and from the commit on no crash loses
-// it. The tracking leaves the user's row, so that the next click counts. An
-// order that is there already is returned as it is.
+// placeOrder stores the order and enqueues its conversion in one transaction: there
+// is never one without the other. The user's row is cleared, so that the next click
+// counts. An order that exists is returned unchanged.
 func (s *store) placeOrder(ctx context.Context, id, email string, cookie sparkloop.Tracking) (o order, err error) {
 	err = s.within(ctx, func(tx *sql.Tx) error {
 		o, err = scanOrder(tx.QueryRowContext(ctx, `SELECT `+orderColumns+` FROM orders WHERE id = ?`, id))

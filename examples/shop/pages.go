@@ -11,7 +11,7 @@ import (
 //go:embed templates static
 var files embed.FS
 
-// pages are the parsed templates: each page within templates/layout.html.
+// pages are the parsed templates, each in templates/layout.html.
 type pages struct{ byName map[string]*template.Template }
 
 func parsePages() (*pages, error) {
@@ -26,7 +26,7 @@ func parsePages() (*pages, error) {
 	return p, nil
 }
 
-// page is what the layout knows.
+// page is the data of the layout.
 type page struct {
 	Name     string
 	SignedIn string // an email, or ""
@@ -34,7 +34,7 @@ type page struct {
 }
 
 func (s *shop) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
-	var html bytes.Buffer // a template that fails leaves no half a page
+	var html bytes.Buffer // if the template fails, no half page is sent
 	err := s.pages.byName[name].ExecuteTemplate(&html, "layout.html", page{name, s.signedIn(r), data})
 	if err != nil {
 		s.fail(w, fmt.Errorf("page %s: %w", name, err))
@@ -46,7 +46,7 @@ func (s *shop) render(w http.ResponseWriter, r *http.Request, status int, name s
 	html.WriteTo(w) //nolint:errcheck // the browser has gone
 }
 
-// staticFiles are the same for everybody, so caches may keep them.
+// staticFiles are the same for every visitor, so caches may store them.
 func staticFiles() http.Handler {
 	static := http.FileServerFS(files)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -55,8 +55,8 @@ func staticFiles() http.Handler {
 	})
 }
 
-// secured tells the browser what the pages never do: run scripts, load from
-// other sites, stand in another site's frame.
+// secured forbids what the pages do not need: scripts, content of other sites,
+// frames of other sites.
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")

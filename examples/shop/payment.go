@@ -7,14 +7,13 @@ import (
 	"net/http"
 )
 
-// paid is for a shop whose buyers pay on another site, which then has the
-// browser send a form here. That is a POST from another site, so it comes
-// without the session and without the tracking cookie: both are SameSite=Lax.
-// The form says who has paid, its signature that it is true, and the tracking
-// comes from that user's row.
+// paid is for a shop whose buyers pay on another site. That site's page then sends a
+// form here. Browsers omit the session and the tracking cookie from a POST of
+// another site: both are SameSite=Lax. So the signed form names the user, and the
+// tracking is the one in that user's row.
 //
-// A callback that the payment site's server sends is no different. Either may
-// come twice; the payment's id is the order's, so it stays one order.
+// A callback from the payment site's server is handled in the same way. Either may
+// come twice: the payment's ID is the order's, so it remains one order.
 func (s *shop) paid(w http.ResponseWriter, r *http.Request) {
 	payment, email := r.PostFormValue("payment"), r.PostFormValue("email")
 	signature, err := hex.DecodeString(r.PostFormValue("signature"))
@@ -25,7 +24,7 @@ func (s *shop) paid(w http.ResponseWriter, r *http.Request) {
 	s.purchase(w, r, payment, email)
 }
 
-// sign is what the payment site does, with a secret that both know.
+// sign is the signature of the payment site, with the shared secret.
 func sign(secret, payment, email string) []byte {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(payment + "\n" + email))

@@ -9,11 +9,11 @@ import (
 
 const sessionCookie = "session"
 
-// newID is 128 random bits or more as 26 letters and digits: nobody guesses one.
+// newID returns at least 128 random bits, as 26 letters and digits.
 func newID() string { return rand.Text() }
 
-// setSession signs the browser in until it is closed. Lax keeps the cookie from
-// the forms of other sites; payment.go lives with that.
+// setSession signs the browser in until it is closed. With Lax, browsers omit the
+// cookie from the forms of other sites: see payment.go.
 func setSession(w http.ResponseWriter, r *http.Request, id string) {
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever there may be TLS
 		Name: sessionCookie, Value: id, Path: "/",
@@ -21,7 +21,7 @@ func setSession(w http.ResponseWriter, r *http.Request, id string) {
 	})
 }
 
-// signedIn is the email of who is signed in, or "".
+// signedIn returns the email of the signed-in user, or "".
 func (s *shop) signedIn(r *http.Request) string {
 	c, err := r.Cookie(sessionCookie)
 	if err != nil {
@@ -29,13 +29,13 @@ func (s *shop) signedIn(r *http.Request) string {
 	}
 	email, err := s.store.session(r.Context(), c.Value)
 	if err != nil && !errors.Is(err, errNoUser) {
-		s.logger.Error("a session was not found", "error", err)
+		s.logger.Error("session not read", "error", err)
 	}
 	return email
 }
 
-// plainLoopback says whether this is http on the own machine, where Safari
-// keeps no Secure cookie. Behind a proxy that ends TLS it is not.
+// plainLoopback reports whether this is plain http on the own machine, where Safari
+// stores no Secure cookie.
 func plainLoopback(r *http.Request) bool {
 	host, _, err := net.SplitHostPort(r.Host)
 	if err != nil {

@@ -14,13 +14,13 @@ import (
 	"github.com/sparkloop-go/sparkloop/outbox"
 )
 
-// config is what a shop is made of.
+// config is what a shop needs.
 type config struct {
 	store         *store
 	logger        *slog.Logger
 	consent       bool   // ask before the tracking cookie is set
 	domain        string // shares that cookie with subdomains
-	paymentSecret string // empty: no callbacks from a payment site
+	paymentSecret string // shared with the payment site; empty: no callbacks
 }
 
 // shop is the web site.
@@ -35,7 +35,7 @@ func newShop(c config) (*shop, error) {
 	s := &shop{config: c}
 	opts := capture.Options{
 		Domain:    c.domain,
-		CleanURL:  true, // no ids in bookmarks
+		CleanURL:  true, // no IDs in bookmarks
 		OnCapture: s.clicked,
 		Enqueued:  outbox.Enqueued(c.store.queue),
 		Logger:    c.logger,
@@ -52,12 +52,10 @@ func newShop(c config) (*shop, error) {
 	return s, err
 }
 
-// handler puts the middleware around all pages: readers land on any of them,
-// and what they brought is asked for on others.
+// handler puts the middleware around all pages: an offer may link to any of them.
 //
-// Against forms from other sites there are two things: the session cookie is
-// SameSite=Lax, so such a form is nobody's, and CrossOriginProtection refuses
-// it before it comes to that.
+// Two things protect against forms from other sites. CrossOriginProtection rejects
+// them, and the session cookie is SameSite=Lax, so browsers omit it.
 func (s *shop) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.landing)
@@ -79,17 +77,15 @@ func (s *shop) handler() http.Handler {
 	return http.MaxBytesHandler(secured(csrf.Handler(s.capture.Handler(mux))), 64<<10)
 }
 
-// clicked notes a click for the status page. It may fail: the cookie is what
-// counts.
+// clicked stores a click for the status page. The cookie does not depend on it.
 func (s *shop) clicked(r *http.Request, t sparkloop.Tracking) {
 	if err := s.store.addClick(context.WithoutCancel(r.Context()), t); err != nil {
-		s.logger.Error("a click was not noted", "error", err)
+		s.logger.Error("click not stored for the status page", "error", err)
 	}
 }
 
-// cookie is the tracking that the browser brings: of several offers the one
-// that was clicked last. A shop with one offer asks for it by its id, with
-// capture.ForOffer.
+// cookie returns the tracking in the browser's cookie: the newest of several
+// offers. capture.ForOffer returns that of one offer.
 func cookie(r *http.Request) sparkloop.Tracking {
 	t, _ := capture.FromContext(r.Context())
 	return t
@@ -103,16 +99,16 @@ func (s *shop) signUpForm(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "signup", signUpPage{})
 }
 
-// signUpPage is the form, and what was wrong with it.
+// signUpPage is the form and its error.
 type signUpPage struct{ Email, Problem string }
 
-// signUp takes the tracking from the cookie to the user's row: the purchase may
-// come from another browser, or by a callback that brings no cookie. This demo
-// asks for no password; a real shop does, and calls the same at each sign-in.
+// signUp copies the tracking from the cookie to the user's row: the purchase may
+// come from another browser, or by a callback without the cookie. This demo asks
+// for no password. A real shop does, and calls the same function at each sign-in.
 func (s *shop) signUp(w http.ResponseWriter, r *http.Request) {
 	email := strings.ToLower(strings.TrimSpace(r.PostFormValue("email")))
 	if address, err := mail.ParseAddress(email); err != nil || address.Address != email {
-		s.render(w, r, http.StatusUnprocessableEntity, "signup", signUpPage{email, "That is no email address. It should look like reader@example.com."})
+		s.render(w, r, http.StatusUnprocessableEntity, "signup", signUpPage{email, "Enter an email address like reader@example.com."})
 		return
 	}
 	session, err := s.store.signUp(r.Context(), email, cookie(r))
@@ -124,8 +120,7 @@ func (s *shop) signUp(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/checkout", http.StatusSeeOther)
 }
 
-// checkoutPage carries the order's id, so that the same form sent twice is one
-// order.
+// checkoutPage has the order's ID: a form that is sent twice is one order.
 type checkoutPage struct{ Order string }
 
 func (s *shop) checkout(w http.ResponseWriter, r *http.Request) {
@@ -136,8 +131,7 @@ func (s *shop) checkout(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "checkout", checkoutPage{newID()})
 }
 
-// buy is the purchase; the payment is left out. SparkLoop's troubles are not the
-// buyer's: nobody waits for it here.
+// buy is the purchase, without a payment. It does not wait for SparkLoop.
 func (s *shop) buy(w http.ResponseWriter, r *http.Request) {
 	email, id := s.signedIn(r), r.PostFormValue("order")
 	if email == "" {
@@ -145,14 +139,14 @@ func (s *shop) buy(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if len(id) != len(newID()) {
-		http.Error(w, "This form is not ours.", http.StatusBadRequest)
+		http.Error(w, "The form has no valid order ID.", http.StatusBadRequest)
 		return
 	}
 	s.purchase(w, r, id, email)
 }
 
-// purchase places the order, and its conversion with it, also when the buyer
-// closes the page: r.Context() would end with it.
+// purchase places the order and its conversion. r.Context() ends if the buyer closes
+// the page, so it is not used.
 func (s *shop) purchase(w http.ResponseWriter, r *http.Request, id, email string) {
 	o, err := s.store.placeOrder(context.WithoutCancel(r.Context()), id, email, cookie(r))
 	switch {
@@ -166,9 +160,9 @@ func (s *shop) purchase(w http.ResponseWriter, r *http.Request, id, email string
 	http.Redirect(w, r, "/thanks?order="+url.QueryEscape(o.ID), http.StatusSeeOther)
 }
 
-// thanks also lets go of the cookie's tracking, which the queue has now, so that
-// the reader's next click on the offer counts. It is done here and not in
-// purchase, for a callback from another site comes without that cookie.
+// thanks also clears the cookie's tracking, which is in the queue now, so that the
+// reader's next click on the offer counts. purchase cannot do it: a callback from
+// another site comes without the cookie.
 func (s *shop) thanks(w http.ResponseWriter, r *http.Request) {
 	o, err := s.store.order(r.Context(), r.FormValue("order"))
 	switch {
@@ -186,8 +180,8 @@ func (s *shop) thanks(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "thanks", o)
 }
 
-// fail is for what is wrong on this side. The visitor need not know more.
+// fail is for errors of this side. The visitor does not see the reason.
 func (s *shop) fail(w http.ResponseWriter, err error) {
-	s.logger.Error("a page failed", "error", err)
+	s.logger.Error("page failed", "error", err)
 	http.Error(w, "Something went wrong here. Please try again.", http.StatusInternalServerError)
 }

@@ -182,11 +182,11 @@ func TestConsent(t *testing.T) {
 
 	late := s.visitor()
 	tracking := s.click(late, "")
-	assert.Contains(t, late.page, "May we keep how you came here?")
+	assert.Contains(t, late.page, "May we remember how you came here?")
 	assert.Empty(t, late.kept(s.shop.capture))
 	require.Equal(t, http.StatusOK, late.post("/consent", field(late.page)))
 	assert.Equal(t, tracking.Submission, late.kept(s.shop.capture)[tracking.Offer])
-	assert.NotContains(t, late.page, "May we keep")
+	assert.NotContains(t, late.page, "May we remember")
 	late.signUp(reader)
 	s.order(late.buy(), outbox.Confirmed)
 
@@ -196,7 +196,7 @@ func TestConsent(t *testing.T) {
 	form.Set("answer", "no")
 	require.Equal(t, http.StatusOK, never.post("/consent", form))
 	s.click(never, "")
-	assert.NotContains(t, never.page, "May we keep")
+	assert.NotContains(t, never.page, "May we remember")
 	assert.Empty(t, never.kept(s.shop.capture))
 
 	// A form that was sent again long after, or made up.
@@ -219,7 +219,7 @@ func TestWhatIsRefused(t *testing.T) {
 	assert.Equal(t, "/signup", v.at.Path)
 	for _, email := range []string{"", "reader", `<b>"x"</b>`, "Reader <reader@example.com>"} {
 		assert.Equal(t, http.StatusUnprocessableEntity, v.post("/signup", url.Values{"email": {email}}))
-		assert.Contains(t, v.page, "That is no email address")
+		assert.Contains(t, v.page, "Enter an email address")
 		assert.NotContains(t, v.page, "<b>")
 	}
 	v.signUp(reader)

@@ -9,19 +9,19 @@ import (
 	"net/http"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/examples/internal/story"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
 // api is the SparkLoop that the shop confirms at.
 type api struct {
 	client *sparkloop.Client
-	fake   *sparklooptest.Server // nil if it is the real one
+	fake   *sparklooptest.Server // nil with SparkLoop itself
 }
 
-// connect takes the real one if there is a key.
+// connect uses SparkLoop itself if there is a key, or else a fake.
 func connect(ctx context.Context, getenv func(string) string, logger *slog.Logger) (*api, error) {
-	key := getenv("SPARKLOOP_API_KEY")
-	if key == "" {
+	if getenv("SPARKLOOP_API_KEY") == "" {
 		fake, err := sparklooptest.Start()
 		if err != nil {
 			return nil, err
@@ -29,21 +29,17 @@ func connect(ctx context.Context, getenv func(string) string, logger *slog.Logge
 		client, err := sparkloop.New(sparklooptest.APIKey, sparkloop.WithBaseURL(fake.URL()))
 		return &api{client, fake}, err
 	}
-	var opts []sparkloop.Option
-	if base := getenv("SPARKLOOP_BASE_URL"); base != "" {
-		opts = append(opts, sparkloop.WithBaseURL(base))
-	}
-	client, err := sparkloop.New(key, opts...)
+	client, err := story.Connect(getenv)
 	if err != nil {
 		return nil, err
 	}
-	// A wrong key is better noticed now than at the first purchase. Any other
-	// trouble may pass, and is no reason to keep a shop closed.
+	// A wrong key ends the program now, not at the first purchase. Any other error
+	// may be gone in a moment: the shop opens.
 	_, err = client.Offers.List(ctx, sparkloop.ListOffersParams{PerPage: 1})
 	if errors.Is(err, sparkloop.ErrUnauthorized) {
-		return nil, fmt.Errorf("%w\nSparkLoop does not accept the key in SPARKLOOP_API_KEY. Without it, the shop runs with a fake SparkLoop", err)
+		return nil, fmt.Errorf("%w\nSparkLoop rejects the key in SPARKLOOP_API_KEY. Without a key, the shop uses a fake SparkLoop", err)
 	} else if err != nil {
-		logger.Warn("SparkLoop does not answer now; the shop opens all the same", "error", err)
+		logger.Warn("SparkLoop does not answer; the shop opens", "error", err)
 	}
 	return &api{client, nil}, nil
 }
@@ -54,12 +50,12 @@ func (a *api) close() {
 	}
 }
 
-// clickPath stands for the link in a newsletter. It is the fake SparkLoop's, no
-// part of the shop.
+// clickPath stands for the link in a newsletter. It belongs to the fake SparkLoop,
+// not to the shop.
 const clickPath = "/demo/click"
 
-// playRedirect adds that link: it notes a click and sends the browser on to the
-// shop, with the two ids in the URL.
+// playRedirect adds that link. It redirects the browser to the shop, with the two
+// IDs in the URL.
 func (a *api) playRedirect(mux *http.ServeMux, landing string) {
 	if a.fake == nil {
 		return
@@ -76,15 +72,15 @@ func (a *api) introduce(out io.Writer, home string) {
 	if a.fake == nil {
 		fmt.Fprintf(out, `
 SPARKLOOP_API_KEY is set: purchases are confirmed at SparkLoop itself, and count.
-Put this landing URL into the offer; for other people than you, with the name
-under which they reach this machine, over https:
+Set this landing URL in the offer. For other people, use the host name of this
+machine, with https:
 
    %s
 
 `, home)
 	} else {
 		fmt.Fprintf(out, `
-SparkLoop is a fake one in this process. Open this link: it plays SparkLoop's redirect.
+SparkLoop is a fake in this process. Open this link: it plays SparkLoop's redirect.
 
    click    %s
 

@@ -31,9 +31,8 @@ type statusPage struct {
 	Events                                               []event
 }
 
-// status shows what happens as it does: the page loads itself again every two
-// seconds, unless ?paused. It shows no names, and yet a shop on the open
-// internet would ask for a sign-in here.
+// status shows the newest events. The page reloads every two seconds, unless
+// ?paused. A public shop needs a sign-in here.
 func (s *shop) status(w http.ResponseWriter, r *http.Request) {
 	data, err := s.store.statusPage(r.Context())
 	if err != nil {
@@ -44,8 +43,8 @@ func (s *shop) status(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "status", data)
 }
 
-// statusPage reads the clicks, signups and orders from their rows, and what
-// became of the conversions from the queue.
+// statusPage reads the clicks, signups and orders from their rows, and the states
+// of the conversions from the queue.
 func (s *store) statusPage(ctx context.Context) (p statusPage, err error) {
 	err = s.db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM clicks), (SELECT count(*) FROM users), (SELECT count(*) FROM orders)`).
 		Scan(&p.Clicks, &p.Signups, &p.Orders)
@@ -79,7 +78,7 @@ func (s *store) statusPage(ctx context.Context) (p statusPage, err error) {
 	return p, nil
 }
 
-// follow adds to an order what became of its conversion.
+// follow adds the state of an order's conversion.
 func (s *store) follow(ctx context.Context, p *statusPage, e *event) error {
 	conversion, found, err := s.queue.Lookup(ctx, e.Tracking)
 	switch {
@@ -94,8 +93,7 @@ func (s *store) follow(ctx context.Context, p *statusPage, e *event) error {
 	return nil
 }
 
-// scanEvent reads an event. The step has done its work: within a millisecond it
-// tells what came first.
+// scanEvent reads an event. The step only orders the events of one millisecond.
 func scanEvent(rows *sql.Rows) (e event, err error) {
 	var step, at int64
 	if err := rows.Scan(&step, &at, &e.Kind, &e.Order, &e.Who, &e.Tracking); err != nil {
@@ -105,7 +103,7 @@ func scanEvent(rows *sql.Rows) (e event, err error) {
 	return e, nil
 }
 
-// masked leaves of an email what is enough to know it again.
+// masked shortens an email, so that it is recognized but not shown.
 func masked(email string) string {
 	name, domain, ok := strings.Cut(email, "@")
 	if !ok {

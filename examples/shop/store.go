@@ -52,14 +52,13 @@ var (
 	errNotTheirs = errors.New("the order is another user's")
 )
 
-// openStore opens a SQLite file for several connections at once: readers do not
-// wait for the writer (WAL), writers wait for each other (busy_timeout) and say
-// at once that they will write (txlock), for a transaction that decides so
-// later fails when another one was first. synchronous=FULL is what survives a
-// power cut.
+// openStore opens a SQLite file for several connections. Readers do not wait for a
+// writer (WAL). Writers wait for each other (busy_timeout). A transaction takes the
+// write lock at its start (txlock): if it does so later, it fails when another one
+// was first. A commit survives a power cut (synchronous=FULL).
 //
-// The queue makes its own tables beside the shop's, and begins to deliver what an
-// earlier process has left.
+// The queue creates its own tables in the file, and delivers what an earlier
+// process has left.
 func openStore(ctx context.Context, path string, client *sparkloop.Client, o outbox.Options) (*store, error) {
 	const pragmas = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_txlock=immediate"
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+pragmas)
@@ -103,7 +102,7 @@ func query[T any](ctx context.Context, s *store, scan func(*sql.Rows) (T, error)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err has said it
+	defer rows.Close() //nolint:errcheck // rows.Err has the error
 	var all []T
 	for rows.Next() {
 		one, err := scan(rows)
@@ -115,20 +114,19 @@ func query[T any](ctx context.Context, s *store, scan func(*sql.Rows) (T, error)
 	return all, rows.Err()
 }
 
-// firstNew is the click that the user's next purchase confirms: the row's, then the
-// cookie's. Clicks that are expired or in the queue are passed over.
+// firstNew returns the click that the user's next purchase confirms: the row's,
+// then the cookie's. Clicks that are expired or in the queue are skipped.
 //
-// With the clock of time.Now it is outbox.FirstNew and no more. Here a test may
-// have moved the shop's clock.
+// Copy outbox.FirstNew alone: the rest is for tests, which move the shop's clock.
 func (s *store) firstNew(ctx context.Context, row, cookie sparkloop.Tracking) (sparkloop.Tracking, error) {
 	if expires := row.ExpiresAt(); !expires.IsZero() && !s.now().Before(expires) {
 		row = sparkloop.Tracking{}
 	}
-	return outbox.FirstNew(ctx, s.queue, row, cookie) // capture drops by the same clock
+	return outbox.FirstNew(ctx, s.queue, row, cookie) // capture uses the same clock
 }
 
-// signUp adds the user with the cookie's tracking in one transaction, or signs
-// in one that there is already. It returns the id of the new session.
+// signUp stores the user with the cookie's tracking in one transaction, or signs in
+// the user who exists. It returns the ID of the new session.
 func (s *store) signUp(ctx context.Context, email string, cookie sparkloop.Tracking) (session string, err error) {
 	session, now := newID(), s.now().UnixMilli()
 	err = s.within(ctx, func(tx *sql.Tx) error {
@@ -151,7 +149,7 @@ func (s *store) signUp(ctx context.Context, email string, cookie sparkloop.Track
 	return session, err
 }
 
-// liveTracking is what counts for the user now.
+// liveTracking returns the click that counts for the user now.
 func (s *store) liveTracking(ctx context.Context, tx *sql.Tx, email string, cookie sparkloop.Tracking) (sparkloop.Tracking, error) {
 	var row sparkloop.Tracking
 	err := tx.QueryRowContext(ctx, `SELECT tracking FROM users WHERE email = ?`, email).Scan(&row)
@@ -163,7 +161,7 @@ func (s *store) liveTracking(ctx context.Context, tx *sql.Tx, email string, cook
 	return s.firstNew(ctx, row, cookie)
 }
 
-// session is the email of who has the session.
+// session returns the email of the session's user.
 func (s *store) session(ctx context.Context, id string) (email string, err error) {
 	err = s.db.QueryRowContext(ctx, `SELECT email FROM sessions WHERE id = ?`, id).Scan(&email)
 	if errors.Is(err, sql.ErrNoRows) {

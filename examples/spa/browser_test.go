@@ -277,7 +277,7 @@ func TestScreens(t *testing.T) {
 func TestThePage(t *testing.T) {
 	t.Parallel()
 	h := page("https://api.example.test")
-	for path, want := range map[string]string{"/": `data-api="https://api.example.test"`, "/thanks?order=1": `data-api=`, "/web/app.js": "include"} {
+	for path, want := range map[string]string{"/": `data-api="https://api.example.test"`, "/thanks?order=1": `data-api=`, "/web/app.js": "api.js", "/web/api.js": "include"} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		assert.Equal(t, http.StatusOK, w.Code, path)

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/examples/internal/programtest"
 	"github.com/sparkloop-go/sparkloop/outbox"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
@@ -33,12 +34,12 @@ type stage struct {
 	fake *sparklooptest.Server
 	api  *api
 	url  string // of the API; a server reaches it here
-	log  *printed
+	log  *programtest.Output
 }
 
 func newStage(t *testing.T, page string) *stage {
 	t.Helper()
-	fake, log := sparklooptest.NewServer(t), &printed{}
+	fake, log := sparklooptest.NewServer(t), &programtest.Output{}
 	db, err := openStore(t.Context(), filepath.Join(t.TempDir(), "spa 100%.db"), fake.Client(),
 		outbox.Options{RetryMin: 20 * time.Millisecond, RetryMax: 100 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	require.NoError(t, err)
@@ -85,7 +86,7 @@ func (s *stage) visitor() visitor {
 	return visitor{s, &http.Client{Jar: jar}}
 }
 
-// call does what call in app.js does.
+// call does what call in api.js does.
 func (v visitor) call(want int, path string, body, into any) {
 	v.t.Helper()
 	method, send := http.MethodGet, []byte(nil)

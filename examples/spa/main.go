@@ -1,5 +1,5 @@
 // Command spa is a single-page app whose API is on another host. Copy api.go, with
-// http.go and store.go, and the functions call and visit of web/app.js.
+// http.go and store.go, and web/api.js.
 //
 //	go run ./examples/spa
 //
@@ -8,7 +8,8 @@
 // api.example.com. SparkLoop and the payment site are played by this process.
 //
 //	api.go      capture, consent, signup, order, and the webhook of a payment
-//	web/app.js  the page: calls the API with its query and its cookies
+//	web/api.js  calls the API with the page's query and cookies
+//	web/app.js  the views of the page
 //	http.go     CORS with credentials, cookies, JSON
 //	store.go    rows of users and orders, and the queue in the same database
 //	demo.go     SparkLoop's redirect and the payment site
@@ -18,37 +19,29 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/sparkloop-go/sparkloop"
+	"github.com/sparkloop-go/sparkloop/examples/internal/story"
 	"github.com/sparkloop-go/sparkloop/outbox"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "spa:", err)
-		os.Exit(1)
-	}
+	story.Main("spa", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Stdout) })
 }
 
 // run opens in the order in which things need each other, and closes in the
 // reverse order: handlers, deliveries, database.
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
-	flags := flag.NewFlagSet("spa", flag.ContinueOnError)
-	flags.SetOutput(out)
+	flags := story.Flags(out, "spa", "[flags]", "")
 	pageAddr := flags.String("page", "127.0.0.1:8080", "`host:port` of the page")
 	apiAddr := flags.String("api", "127.0.0.1:8081", "`host:port` of the API")
 	if err := flags.Parse(args); err != nil {
@@ -103,31 +96,16 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	mux.HandleFunc("GET /demo/pay", d.payForm)
 	mux.HandleFunc("POST /demo/pay", d.pay)
 
-	fmt.Fprintf(out, "\n   page    %s/\n   API     %s/\n   click   %s/demo/click\n\nOpen the click link, sign up, and buy. Ctrl-C stops.\n\n", pageURL, apiURL, apiURL)
-	return serve(ctx, map[net.Listener]http.Handler{pageListener: page(apiURL), apiListener: mux})
-}
-
-// serve runs the servers until ctx ends or one fails, and returns when the last
-// handler has returned.
-func serve(ctx context.Context, handlers map[net.Listener]http.Handler) error {
-	failed := make(chan error, len(handlers))
-	var servers []*http.Server
-	for l, h := range handlers {
-		s := &http.Server{Handler: h, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute}
-		servers = append(servers, s)
-		go func() { failed <- s.Serve(l) }()
-	}
-	var err error
-	select {
-	case err = <-failed:
-	case <-ctx.Done():
-	}
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	fmt.Fprintf(out, "\n   page    %s/\n   API     %s/\n   click   %s/demo/click\n\nOpen the click link, sign up, and buy. Ctrl-C ends it.\n\n", pageURL, apiURL, apiURL)
+	// If one server fails, the other one ends too.
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for _, s := range servers {
-		if s.Shutdown(end) != nil {
-			err = errors.Join(err, s.Close())
-		}
+	failed := make(chan error, 2)
+	for l, h := range map[net.Listener]http.Handler{pageListener: page(apiURL), apiListener: mux} {
+		go func() {
+			failed <- story.Serve(ctx, l, h)
+			cancel()
+		}()
 	}
-	return err
+	return errors.Join(<-failed, <-failed)
 }

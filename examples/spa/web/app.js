@@ -1,54 +1,5 @@
-// The page of the example. Two things matter for the conversions: the first call
-// carries the query of the landing page, and every call carries the cookies.
-
-const api = document.documentElement.dataset.api;
-const landing = location.search;
-
-// call sends JSON to the API and returns its answer. Without "include" the browser
-// neither sends nor stores the API's cookies, and reports no error.
-async function call(path, body) {
-	const resp = await fetch(api + path, {
-		credentials: "include",
-		...(body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),
-	});
-	const answer = await resp.json();
-	if (!resp.ok) throw new Error(answer.error);
-	return answer;
-}
-
-// visit tells the API about the landing page, once, and shows what it answers.
-// After a failure the next caller tries again: no click is lost to a moment
-// without network.
-let visited;
-function visit() {
-	visited ??= call("/visit" + landing).then(
-		(seen) => {
-			signedIn(seen.email);
-			$("#consent").hidden = seen.consent !== "";
-			if (seen.consent !== "") cleanURL();
-			return seen;
-		},
-		(err) => {
-			visited = undefined;
-			throw err;
-		},
-	);
-	return visited;
-}
-
-// waiting is the query while consent is not answered. It stays in the address bar
-// on each view: a reload has to find the IDs.
-let waiting = landing;
-
-// cleanURL takes the IDs out of the address bar once they are stored or refused.
-function cleanURL() {
-	waiting = "";
-	const url = new URL(location);
-	for (const name of [...url.searchParams.keys()]) {
-		if (/^(submission|offer)$/i.test(name)) url.searchParams.delete(name);
-	}
-	history.replaceState(null, "", url);
-}
+// The views of the example's page. The part to copy is api.js.
+import { call, cleanURL, visit, waiting } from "./api.js";
 
 const $ = (css) => document.querySelector(css);
 let email = "";
@@ -69,12 +20,21 @@ function signedIn(as) {
 	for (const link of document.querySelectorAll("[data-start]")) link.href = email ? "/checkout" : "/signup";
 }
 
+// arrive shows what the API knows about the visitor.
+let answered = false;
+async function arrive() {
+	const seen = await visit();
+	if (!email) signedIn(seen.email);
+	$("#consent").hidden = answered || seen.consent !== "";
+	return seen;
+}
+
 $("#consent").addEventListener("submit", (e) => {
 	e.preventDefault();
 	attempt(async () => {
-		const { tracking } = await visit();
+		const { tracking } = await arrive();
 		await call("/consent", { answer: e.submitter.value, tracking });
-		$("#consent").hidden = true;
+		answered = $("#consent").hidden = true;
 		cleanURL();
 	});
 });
@@ -84,7 +44,7 @@ const views = {
 	"/signup": () => {
 		show("signup", "Sign up");
 		submit(async (form) => {
-			await visit();
+			await arrive();
 			const as = form.email.value;
 			await call("/signup", { email: as });
 			signedIn(as);
@@ -92,7 +52,7 @@ const views = {
 		});
 	},
 	"/checkout": async () => {
-		await visit();
+		await arrive();
 		if (!email) return go("/signup");
 		show("checkout", "Checkout");
 		submit(async () => location.assign((await call("/orders", {})).pay));
@@ -157,5 +117,5 @@ document.addEventListener("click", (e) => {
 	go(link.pathname);
 });
 
-attempt(visit);
+attempt(arrive);
 route();
