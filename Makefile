@@ -117,7 +117,7 @@ quickstart: ## Run the quickstart and check its output
 		{ echo 'The output of the quickstart does not contain "$(QUICKSTART_SAYS)".'; exit 1; }
 
 release-check: ## Build and run users' programs with all released modules; VERSION=v0.2.0 prepares that version first
-	$(call title,Users' programs)
+	$(call title,Programs of users)
 	@.ci/release-check $(VERSION)
 
 release: ## Prepare the release of all modules: make release VERSION=v0.1.0
