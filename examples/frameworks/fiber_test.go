@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sparkloop-go/sparkloop/capture"
+	"github.com/sparkloop-go/sparkloop/examples/internal/programtest"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
@@ -45,7 +46,7 @@ func eachFiber(t *testing.T, o capture.Options, test func(*testing.T, stage)) {
 			require.NoError(t, err)
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			require.NoError(t, err)
-			q := &queue{}
+			q := &programtest.Queue{}
 			stop := serve(&Shop{keep, q, sparklooptest.DefaultOffer, slog.New(slog.DiscardHandler)}, l)
 			jar, err := cookiejar.New(nil)
 			require.NoError(t, err)
@@ -78,11 +79,11 @@ func TestFiberFromTheLandingToThePurchase(t *testing.T) {
 			resp, body := s.do(t, http.MethodPost, "/buy")
 			assert.Equal(t, "Thank you!", body)
 			assertPrivate(t, resp)
-			has := s.queue.has()
+			has := s.queue.Keys()
 			assert.Equal(t, tracking.Key(), has[len(has)-1])
 			_, again := s.do(t, http.MethodPost, "/buy")
 			assert.Equal(t, "Thank you!", again)
-			assert.Len(t, s.queue.has(), len(has), "the click is used")
+			assert.Len(t, s.queue.Keys(), len(has), "the click is used")
 		}
 	})
 }

@@ -11,9 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/gin-gonic/gin"
@@ -23,6 +21,7 @@ import (
 
 	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/capture"
+	"github.com/sparkloop-go/sparkloop/examples/internal/programtest"
 	"github.com/sparkloop-go/sparkloop/outbox"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
@@ -34,41 +33,10 @@ func TestMain(m *testing.M) {
 
 var all = map[string]func(*Shop) http.Handler{"net/http": NetHTTP, "chi": Chi, "gin": Gin, "echo": Echo}
 
-// queue is one in memory, which may be full.
-type queue struct {
-	outbox.Queue
-
-	mu   sync.Mutex
-	keys []string
-	err  error
-}
-
-func (q *queue) Enqueue(ctx context.Context, t sparkloop.Tracking) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.err != nil || ctx.Err() != nil {
-		return errors.Join(q.err, ctx.Err())
-	}
-	q.keys = append(q.keys, t.Key())
-	return nil
-}
-
-// Lookup knows what was enqueued.
-func (q *queue) Lookup(_ context.Context, t sparkloop.Tracking) (outbox.Entry, bool, error) {
-	return outbox.Entry{}, slices.Contains(q.has(), t.Key()), nil
-}
-
-// has are the conversions that were enqueued.
-func (q *queue) has() []string {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return slices.Clone(q.keys)
-}
-
 // stage is a shop with one framework, a fake SparkLoop, and a visitor.
 type stage struct {
 	api     *sparklooptest.Server
-	queue   *queue
+	queue   *programtest.Queue
 	url     string
 	visitor *http.Client
 }
@@ -80,7 +48,7 @@ func each(t *testing.T, o capture.Options, test func(*testing.T, stage)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			api := sparklooptest.NewServer(t)
-			q, o := &queue{}, o
+			q, o := &programtest.Queue{}, o
 			o.Enqueued = outbox.Enqueued(q)
 			keep, err := capture.New(o)
 			require.NoError(t, err)
@@ -151,17 +119,17 @@ func TestFromTheLandingToThePurchase(t *testing.T) {
 		resp, _ = s.do(t, http.MethodGet, "/welcome") // looks around: nothing changes
 		assert.Empty(t, resp.Cookies())
 		assert.Empty(t, resp.Header["Cache-Control"])
-		assert.Empty(t, s.queue.has())
+		assert.Empty(t, s.queue.Keys())
 
 		resp, body = s.do(t, http.MethodPost, "/buy")
 		assert.Equal(t, http.StatusOK, resp.StatusCode)
 		assert.Equal(t, "Thank you!", body)
-		assert.Equal(t, []string{tracking.Key()}, s.queue.has())
+		assert.Equal(t, []string{tracking.Key()}, s.queue.Keys())
 		assertPrivate(t, resp)
 		assert.NotContains(t, resp.Cookies()[0].Value, tracking.Submission, "the next click counts again")
 
 		s.do(t, http.MethodPost, "/buy") // a second purchase has no click behind it
-		assert.Len(t, s.queue.has(), 1)
+		assert.Len(t, s.queue.Keys(), 1)
 	})
 }
 
@@ -174,12 +142,12 @@ func TestASecondSaleIsNotHidden(t *testing.T) {
 		s.do(t, http.MethodGet, landing)
 		require.NoError(t, s.queue.Enqueue(t.Context(), first))
 		s.do(t, http.MethodPost, "/buy")
-		assert.Equal(t, []string{first.Key()}, s.queue.has())
+		assert.Equal(t, []string{first.Key()}, s.queue.Keys())
 
 		landing, second := s.api.Click("", s.url+"/welcome")
 		s.do(t, http.MethodGet, landing)
 		s.do(t, http.MethodPost, "/buy")
-		assert.Equal(t, []string{first.Key(), second.Key()}, s.queue.has())
+		assert.Equal(t, []string{first.Key(), second.Key()}, s.queue.Keys())
 	})
 }
 
@@ -196,9 +164,9 @@ func TestTheBuyerClosesThePage(t *testing.T) {
 			closePage()
 			r := httptest.NewRequest(http.MethodPost, "/buy", nil).WithContext(ctx)
 			r.AddCookie(&http.Cookie{Name: "sparkloop_t", Value: tracking.Encode()})
-			q := &queue{}
+			q := &programtest.Queue{}
 			framework(&Shop{keep, q, tracking.Offer, slog.New(slog.DiscardHandler)}).ServeHTTP(httptest.NewRecorder(), r)
-			assert.Equal(t, []string{tracking.Key()}, q.has())
+			assert.Equal(t, []string{tracking.Key()}, q.Keys())
 		})
 	}
 }
@@ -218,7 +186,7 @@ func TestAVisitorWithoutTracking(t *testing.T) {
 			assert.Empty(t, resp.Header["Set-Cookie"], request.path)
 			assert.Empty(t, resp.Header["Cache-Control"], request.path)
 		}
-		assert.Empty(t, s.queue.has())
+		assert.Empty(t, s.queue.Keys())
 	})
 }
 
@@ -235,7 +203,7 @@ func TestAnyPageIsALandingPage(t *testing.T) {
 				assert.Equal(t, status, resp.StatusCode)
 				assertPrivate(t, resp)
 				s.do(t, http.MethodPost, "/buy")
-				assert.Equal(t, []string{tracking.Key()}, s.queue.has())
+				assert.Equal(t, []string{tracking.Key()}, s.queue.Keys())
 			})
 		})
 	}
@@ -273,7 +241,7 @@ func TestCleanURL(t *testing.T) {
 		assert.NotContains(t, body, "Welcome!")
 		assertPrivate(t, resp)
 		s.do(t, http.MethodPost, "/buy")
-		assert.Equal(t, []string{tracking.Key()}, s.queue.has())
+		assert.Equal(t, []string{tracking.Key()}, s.queue.Keys())
 	})
 }
 
@@ -283,7 +251,7 @@ func TestTheDiskIsFull(t *testing.T) {
 		landing, _ := s.api.Click("", s.url+"/welcome")
 		s.do(t, http.MethodGet, landing)
 		kept := s.kept(t)
-		s.queue.err = errors.New("the disk is full")
+		s.queue.FailEnqueue(errors.New("the disk is full"))
 		resp, body := s.do(t, http.MethodPost, "/buy")
 		assert.Equal(t, http.StatusOK, resp.StatusCode)
 		assert.Equal(t, "Thank you!", body)

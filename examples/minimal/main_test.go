@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 
 	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/capture"
+	"github.com/sparkloop-go/sparkloop/examples/internal/programtest"
 	"github.com/sparkloop-go/sparkloop/outbox"
 	"github.com/sparkloop-go/sparkloop/outbox/sqliteoutbox"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
@@ -55,26 +55,6 @@ func TestALandingAndAPurchase(t *testing.T) {
 	assert.NotContains(t, bought.Header().Get("Set-Cookie"), tracking.Submission, "so that the next click counts")
 }
 
-// spy is a queue that a test looks into, and that can fail.
-type spy struct {
-	outbox.Queue
-
-	enqueued []sparkloop.Tracking
-	err      error
-}
-
-func (s *spy) Enqueue(_ context.Context, t sparkloop.Tracking) error {
-	if !t.IsZero() {
-		s.enqueued = append(s.enqueued, t)
-	}
-	return s.err
-}
-
-func (s *spy) Lookup(_ context.Context, t sparkloop.Tracking) (outbox.Entry, bool, error) {
-	known := slices.ContainsFunc(s.enqueued, func(other sparkloop.Tracking) bool { return other.Key() == t.Key() })
-	return outbox.Entry{}, known, s.err
-}
-
 func buy(t *testing.T, queue outbox.Queue, cookie string) http.Header {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "https://shop.example/buy", nil)
@@ -86,19 +66,20 @@ func buy(t *testing.T, queue outbox.Queue, cookie string) http.Header {
 
 func TestOtherVisitors(t *testing.T) {
 	t.Parallel()
-	var queue spy
+	var queue programtest.Queue
 	for _, cookie := range []string{"", "sparkloop_t=broken", "sparkloop_t=v1.../..s.1"} {
 		assert.Empty(t, buy(t, &queue, cookie))
 	}
-	assert.Empty(t, queue.enqueued)
+	assert.Empty(t, queue.Keys())
 }
 
 func TestWhatIsNotStoredIsKept(t *testing.T) {
 	t.Parallel()
 	tracking := sparkloop.Tracking{Offer: "offer_1", Submission: "submission_1", CapturedAt: time.Now()}
-	queue := spy{err: errors.New("the disk is full")}
+	var queue programtest.Queue
+	queue.FailEnqueue(errors.New("the disk is full"))
 	header := buy(t, &queue, "sparkloop_t="+tracking.Encode())
-	assert.Len(t, queue.enqueued, 1)
+	assert.Empty(t, queue.Keys())
 	assert.Empty(t, header["Set-Cookie"])
 }
 
@@ -108,9 +89,9 @@ func TestAClickThatWasConfirmedHidesNoSale(t *testing.T) {
 	t.Parallel()
 	spent := sparkloop.Tracking{Offer: "offer_1", Submission: "submission_1", CapturedAt: time.Now()}
 	next := sparkloop.Tracking{Offer: "offer_2", Submission: "submission_2", CapturedAt: time.Now().Add(-time.Hour)}
-	queue := spy{enqueued: []sparkloop.Tracking{spent}}
+	var queue programtest.Queue
+	require.NoError(t, queue.Enqueue(t.Context(), spent))
 	cookie := "sparkloop_t=" + spent.Encode() + "~" + next.Encode()
 	assert.NotEmpty(t, buy(t, &queue, cookie)["Set-Cookie"])
-	require.Len(t, queue.enqueued, 2)
-	assert.Equal(t, next.Key(), queue.enqueued[1].Key())
+	assert.Equal(t, []string{spent.Key(), next.Key()}, queue.Keys())
 }

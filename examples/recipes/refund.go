@@ -36,7 +36,8 @@ func ConfirmAt(t sparkloop.Tracking, paid time.Time) time.Time {
 }
 
 // Paid writes a paid order. candidates are the user's row, then the cookie. The
-// order waits with its click, and nobody calls Enqueue.
+// order waits with its click. Do not call Enqueue: NotRefunded returns the order
+// when its time has come.
 func (s *Site) Paid(ctx context.Context, id string, paid time.Time, candidates ...sparkloop.Tracking) error {
 	var unused []sparkloop.Tracking
 	for _, t := range candidates {

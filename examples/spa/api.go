@@ -129,7 +129,7 @@ func (a *api) signUp(w http.ResponseWriter, r *http.Request) {
 }
 
 // tracking returns the click that the user's next purchase confirms: the row's,
-// then one of the cookie's. Clicks of earlier purchases are passed over.
+// then one of the cookie's. Clicks of earlier purchases are skipped.
 func (a *api) tracking(r *http.Request, email string) (sparkloop.Tracking, error) {
 	row, err := a.store.tracking(r.Context(), email)
 	if err != nil {
@@ -165,7 +165,7 @@ func (a *api) order(w http.ResponseWriter, r *http.Request) {
 
 // paid is the payment site's webhook. It comes from a server, so without any
 // cookie; the tracking is in the order's row. The browser's cookie keeps the
-// click: FirstNew passes over it at the next purchase.
+// click: FirstNew skips it at the next purchase.
 func (a *api) paid(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	signature, _ := hex.DecodeString(r.Header.Get("X-Signature"))
@@ -180,7 +180,7 @@ func (a *api) paid(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "The body is not JSON.")
 		return
 	}
-	// The payment site may hang up; what has begun is finished.
+	// If the payment site hangs up, the work is still finished.
 	switch err := a.store.pay(context.WithoutCancel(r.Context()), in.Order); {
 	case errors.Is(err, errNotFound):
 		refuse(w, http.StatusNotFound, "There is no such order.")

@@ -146,7 +146,8 @@ func TestFromTheClickToTheWebhook(t *testing.T) {
 	fake.down = true
 	status, _ = buy()
 	assert.Equal(t, http.StatusBadGateway, status)
-	fake.down, s.queue.away = false, 1
+	fake.down = false
+	s.queue.FailLookup(errAway)
 	status, _ = buy()
 	assert.Equal(t, http.StatusSeeOther, status)
 	assert.Equal(t, sent.Encode(), fake.form(t).Get(inTrial), "the first live one")

@@ -2,14 +2,12 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -18,7 +16,7 @@ import (
 
 	"github.com/sparkloop-go/sparkloop"
 	"github.com/sparkloop-go/sparkloop/capture"
-	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/examples/internal/programtest"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
@@ -28,21 +26,10 @@ const testSecret = "test-secret"
 type stage struct {
 	*testing.T
 	api   *sparklooptest.Server // for clicks
-	queue *queue
+	queue *programtest.Queue
 	shop  *shop
 	site  http.Handler
 	log   *bytes.Buffer
-}
-
-// queue is one in memory, whose disk can be full. As the engines do, it takes
-// only what is valid.
-type queue struct {
-	outbox.Queue
-
-	mu    sync.Mutex
-	times map[string]int // that a conversion was enqueued, by key
-	full  int            // how often Enqueue is still to fail
-	away  int            // how often Lookup is still to fail
 }
 
 var (
@@ -50,43 +37,9 @@ var (
 	errAway = errors.New("the database is away")
 )
 
-func (q *queue) Enqueue(ctx context.Context, t sparkloop.Tracking) error {
-	if err := errors.Join(ctx.Err(), t.Validate()); err != nil {
-		return err
-	}
-	if t.IsZero() {
-		return nil
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.full--; q.full >= 0 {
-		return errFull
-	}
-	q.times[t.Key()]++
-	return nil
-}
-
-// Lookup knows what was enqueued.
-func (q *queue) Lookup(_ context.Context, t sparkloop.Tracking) (outbox.Entry, bool, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.away--; q.away >= 0 {
-		return outbox.Entry{}, false, errAway
-	}
-	return outbox.Entry{}, q.times[t.Key()] > 0, nil
-}
-
-func (q *queue) has(t sparkloop.Tracking) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.times[t.Key()] > 0
-}
-
-func newQueue() *queue { return &queue{times: map[string]int{}} }
-
 func newStage(t *testing.T, on rule) *stage {
 	t.Helper()
-	s := &stage{T: t, api: sparklooptest.NewServer(t), queue: newQueue(), log: &bytes.Buffer{}}
+	s := &stage{T: t, api: sparklooptest.NewServer(t), queue: &programtest.Queue{}, log: &bytes.Buffer{}}
 	s.shop = &shop{queue: s.queue, secret: testSecret, on: on, log: slog.New(slog.NewTextHandler(s.log, nil))}
 	keep, err := capture.New(capture.Options{})
 	require.NoError(t, err)
@@ -130,13 +83,11 @@ func (s *stage) done(events ...string) {
 // enqueued asserts which conversions the queue has, each enqueued once.
 func (s *stage) enqueued(trackings ...sparkloop.Tracking) {
 	s.Helper()
-	want := map[string]int{}
+	var want []string
 	for _, t := range trackings {
-		want[t.Key()] = 1
+		want = append(want, t.Key())
 	}
-	s.queue.mu.Lock()
-	defer s.queue.mu.Unlock()
-	assert.Equal(s, want, s.queue.times)
+	assert.ElementsMatch(s, want, s.queue.Keys())
 }
 
 // The versions of the API that events come in.

@@ -106,7 +106,7 @@ func TestOnPaymentAFailureThatMayPass(t *testing.T) {
 	eachVersion(t, onPayment, func(s *stage, version string) {
 		tracking := s.click()
 		event := invoiceEvent("invoice.paid", version, created, 900, tracking)
-		s.queue.full = 1
+		s.queue.FailEnqueue(errFull)
 		assert.Equal(s, http.StatusInternalServerError, s.send(event))
 		s.done(event)
 		s.enqueued(tracking)

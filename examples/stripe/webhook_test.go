@@ -44,7 +44,7 @@ func TestWhatIsAConversion(t *testing.T) {
 				s := newStage(t, on)
 				tracking := s.click()
 				s.done(checkout(test.kind, test.status, tracking, test.changes...))
-				assert.Equal(t, test.want[on], s.queue.has(tracking))
+				assert.Equal(t, test.want[on], s.queue.Has(tracking))
 			})
 		}
 	}
@@ -100,7 +100,7 @@ func TestTheSameEventManyTimesAtOnce(t *testing.T) {
 		wait.Go(func() { s.done(checkout(completed, "paid", tracking)) })
 	}
 	wait.Wait()
-	assert.True(t, s.queue.has(tracking)) // Enqueue is safe to repeat
+	assert.True(t, s.queue.Has(tracking)) // Enqueue is safe to repeat
 }
 
 func TestNobodyToPay(t *testing.T) {
@@ -117,7 +117,8 @@ func TestTheDiskIsFull(t *testing.T) {
 	s := newStage(t, onCheckout)
 	tracking := s.click()
 	event := checkout(completed, "paid", tracking)
-	s.queue.full, s.queue.away = 1, 1
+	s.queue.FailLookup(errAway)
+	s.queue.FailEnqueue(errFull)
 	assert.Equal(t, http.StatusInternalServerError, s.send(event))
 	assert.Contains(t, s.log.String(), errAway.Error())
 	assert.Equal(t, http.StatusInternalServerError, s.send(event))
@@ -190,8 +191,8 @@ func TestOtherRequests(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, w.Code)
 }
 
-// An event that Stripe signed and this program cannot read is for a person, who
-// sees it failing in the dashboard; after a new release it comes again.
+// A signed event that cannot be read fails. A person sees it in Stripe's dashboard,
+// and a corrected program gets it again.
 func TestAShapeThatIsNotKnown(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, onPayment)

@@ -50,8 +50,8 @@ func Host(r *http.Request) string {
 	return host
 }
 
-// certificate makes one for the process. Nobody trusts it but the browser that
-// is told the pin of its key.
+// certificate creates one for the process. The browser of the tests trusts it by the
+// pin of its key.
 var certificate = sync.OnceValues(func() (cert tls.Certificate, pin string) {
 	must := func(err error) {
 		if err != nil {
