@@ -1,8 +1,7 @@
 // Package frameworks shows the capture middleware and a purchase with net/http,
 // chi, gin, echo and Fiber.
 //
-// The part to copy is the file of your framework, with shop.go, which has the
-// purchase.
+// Copy the file of your framework, with shop.go, which has the purchase.
 //
 //	your router                what goes around it     in a handler
 //	net/http  http.ServeMux    keep.Handler(mux)       w, r

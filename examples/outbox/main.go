@@ -2,12 +2,11 @@
 // queue cannot join in a transaction: MySQL, for example. A SQLite file stands
 // for that database.
 //
-//	go run ./examples/outbox
+// Copy shop.go: the purchase commits the order, then enqueues its conversion, and
+// Source reads the trackings of paid orders. main.go has the rest of a program: what
+// is opened and closed in which order, the status page and the metrics.
 //
-// The part to copy is shop.go: the purchase commits the order, then enqueues its
-// conversion, and Source reads the trackings of paid orders. main.go has the rest of
-// a program: what is opened and closed in which order, the status page and the
-// metrics.
+//	go run ./examples/outbox
 //
 // Without SPARKLOOP_API_KEY, story.go plays purchases, an outage, a crash at the
 // worst moment and a refusal against a fake SparkLoop. With a key the program

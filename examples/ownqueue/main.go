@@ -1,9 +1,11 @@
 // Command ownqueue confirms conversions from a queue that the application already
 // has: SQS, RabbitMQ, a table, River with its own jobs.
 //
+// Copy worker.go.
+//
 //	go run ./examples/ownqueue
 //
-// The part to copy is worker.go. This file plays some messages against a fake
+// This file plays some messages against a fake
 // SparkLoop, with a queue that prints its calls.
 package main
 

@@ -1,11 +1,12 @@
 // Command quickstart shows the life of a SparkLoop conversion in a few seconds,
 // with no key and no network.
 //
+// Copy shop.go: a shop that captures the click, stores it with the user, and
+// enqueues the conversion at the purchase. The rest tells a story with it:
+//
 //	go run ./examples/quickstart
 //
-// The part to copy is shop.go: a shop that captures the click, stores it with
-// the user, and enqueues the conversion at the purchase. The rest tells a story
-// with it. SparkLoop is a fake in this process, and the queue is a file in a
+// SparkLoop is a fake in this process, and the queue is a file in a
 // temporary folder.
 //
 // With SPARKLOOP_API_KEY set, the program lists the offers of that account

@@ -1,12 +1,12 @@
 // Command riveroutbox is a shop on PostgreSQL with two kinds of process: web
 // processes only enqueue, and workers deliver. Each may run many times.
 //
-//	go run ./examples/riveroutbox
+// Copy shop.go: the purchase stores the order and its conversion in one transaction,
+// and Source reads the trackings of paid orders. main.go opens the queue for each
+// kind of process. databasesql_test.go shows the same for database/sql, GORM, sqlx,
+// ent and bun.
 //
-// The part to copy is shop.go: the purchase stores the order and its conversion
-// in one transaction, and Source reads the trackings of paid orders. main.go opens
-// the queue for each kind of process. databasesql_test.go shows the same for
-// database/sql, GORM, sqlx, ent and bun.
+//	go run ./examples/riveroutbox
 //
 // Without arguments, story.go plays a purchase, a rollback and a killed worker
 // against a fake SparkLoop, with both processes started from this binary. It uses
