@@ -61,7 +61,7 @@ const (
 //
 // Landing URLs are often mangled on their way. ParseTracking also reads names in
 // any case, and IDs with white space, invisible characters, punctuation or "#..."
-// around them. It reads a second "?" and "&" as HTML or JSON escape it ("&amp;",
+// around them. It reads a second "?", ";" and "&" as HTML or JSON escape it ("&amp;",
 // "&#38;", "\u0026"), an escaped query, and a query in the path. Of several values
 // for one name it ignores empty and malformed ones, and it ignores other
 // parameters.

@@ -45,7 +45,9 @@ type Landing struct {
 // A query in the documented form is read as url.ParseQuery does. Otherwise:
 //
 //   - Names may be in any case. A second "?", and "&" as HTML or JSON escape it,
-//     separate parameters. A query, or the rest of a query, may be escaped.
+//     separate parameters. In the value of one of the two, any character that is
+//     not part of an ID separates it from the other name and its "=". A query, or
+//     the rest of a query, may be escaped.
 //   - White space, invisible characters, brackets and quotes around an ID are
 //     trimmed. After an ID, punctuation, a slash, and "#..." are trimmed too.
 //   - Empty and malformed values are ignored if the name has a valid value. Two
@@ -171,31 +173,34 @@ func (r *reader) pair(pair string, depth int) {
 	}
 }
 
-// foreign detects the two names after an escaped "&" in another parameter's
-// value. They are not read, because the origin of the escape is unknown. A
-// value that is a path or a URL, such as that of next=, does not count.
+// foreign detects the two names in another parameter's value. They are not read,
+// because the origin of the value is unknown. A value that is a path or a URL, such
+// as that of next=, does not count.
 func (r *reader) foreign(raw string) {
 	text := Ampersands(unescaped(raw))
-	_, rest, found := strings.Cut(text, "&")
+	_, rest, found := cutParameter(text)
 	if !found || strings.ContainsAny(text, "/?") {
 		return
 	}
 	var inner reader
-	inner.query(rest, maxDepth)
+	inner.query(rest, maxDepth-1)
 	if inner.offer.seen && inner.submission.seen {
-		const escaped = "the two ids are escaped in the value of another parameter"
-		r.offer.malformed(escaped)
-		r.submission.malformed(escaped)
+		const inside = "the two ids are in the value of another parameter"
+		r.offer.malformed(inside)
+		r.submission.malformed(inside)
 	}
 }
 
-// value adds a value, and reads parameters that are escaped in it.
+// value adds a value, and reads parameters that follow in it.
 func (r *reader) value(to *values, raw string, depth int) {
 	to.seen = true
 	text := Ampersands(unescaped(raw))
-	if i := strings.IndexAny(text, "&?"); i >= 0 {
-		rest := text[i+1:]
-		if text = text[:i]; depth < maxDepth && to != &r.test {
+	before, rest, found := cutParameter(text)
+	if again := Ampersands(unescaped(text)); !found && again != text {
+		before, rest, found = cutParameter(again) // escaped twice
+	}
+	if found {
+		if text = before; depth < maxDepth && to != &r.test {
 			r.query(rest, depth+1)
 		}
 	}

@@ -38,29 +38,48 @@ func Check(kind, id string) string {
 	return "the " + kind + " id has characters other than letters, digits, _ and -"
 }
 
-// name returns the parameter that a decoded key names, or "".
+// parameters are the names that are read.
+var parameters = [...]string{OfferKey, SubmissionKey, testKey}
+
+// name returns the parameter that a decoded key names, or "". An HTML entity
+// before the name is the rest of a mangled "&".
 func name(key string) string {
 	for {
 		key = strings.TrimFunc(key, around)
-		rest, found := cutPrefixFold(key, "amp;")
-		if !found {
+		entity, rest, found := strings.Cut(key, ";")
+		if !found || !ValidID(strings.TrimPrefix(entity, "#")) {
 			break
 		}
 		key = rest
 	}
-	for _, known := range [...]string{OfferKey, SubmissionKey, testKey} {
-		if strings.EqualFold(key, known) {
+	for _, known := range parameters {
+		if strings.EqualFold(key, known) || strings.EqualFold(key, "amp"+known) {
 			return known
 		}
 	}
 	return ""
 }
 
-func cutPrefixFold(s, prefix string) (rest string, found bool) {
-	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
-		return s, false
+// cutParameter cuts a decoded value before a parameter that follows in it: at "&"
+// or "?", or at one of the names with its "=" if something else separates them.
+func cutParameter(text string) (before, rest string, found bool) {
+	if i := strings.IndexAny(text, "&?"); i >= 0 {
+		before, rest, found = text[:i], text[i+1:], true
+	} else {
+		before = text
 	}
-	return s[len(prefix):], true
+	for i := range len(before) {
+		if before[i] != '=' {
+			continue
+		}
+		for _, known := range parameters {
+			at := i - len(known)
+			if at > 0 && strings.EqualFold(before[at:i], known) && !ValidID(before[at-1:at]) {
+				return text[:at], text[at:], true
+			}
+		}
+	}
+	return before, rest, found
 }
 
 // trimmed removes what mail programs and people put around an ID. A path that
