@@ -167,3 +167,44 @@ func TestStreak(t *testing.T) {
 	}
 	assert.True(t, s.add(e(9, 1), "server error"))
 }
+
+// A backlog of 100,000 expires nearly as fast as the slots beside new conversions
+// allow. The new ones do not wait for it, and none of it expires.
+func TestPickFromABacklogOf100000(t *testing.T) {
+	t.Parallel()
+	const (
+		all  = 100_000
+		slot = 61 * time.Second / 120
+	)
+	for _, perMinute := range []int{6, 30, 50} {
+		start := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+		each := time.Minute * 105 / 100 / time.Duration(118-perMinute)
+		expire := func(n int) time.Time { return start.Add(time.Minute + time.Duration(n+1)*each) }
+		var fresh []time.Time // of enqueueing
+		now, sent, late, slowest := start, 0, 0, time.Duration(0)
+		next := start
+		for turn := 0; sent < all; turn++ {
+			for ; !next.After(now); next = next.Add(time.Minute / time.Duration(perMinute)) {
+				fresh = append(fresh, next)
+			}
+			h := Heads{Backlog: &outbox.Entry{EnqueuedAt: expire(sent).Add(-lifetime)}}
+			if len(fresh) > 0 {
+				h.Fresh = &outbox.Entry{EnqueuedAt: fresh[0]}
+			}
+			if h.Pick(turn, now) == h.Backlog {
+				if now.After(expire(sent)) {
+					late++
+				}
+				sent++
+			} else {
+				slowest = max(slowest, now.Sub(fresh[0]))
+				fresh = fresh[1:]
+			}
+			now = now.Add(slot)
+		}
+		t.Logf("%d new ones a minute: the backlog is confirmed in %s, the slowest new one in %s", perMinute, now.Sub(start).Round(time.Minute), slowest.Round(time.Second))
+		assert.Zero(t, late)
+		assert.Less(t, slowest, 10*time.Minute)
+		assert.Less(t, len(fresh), 10, "they do not pile up")
+	}
+}
