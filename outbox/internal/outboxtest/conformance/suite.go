@@ -58,7 +58,7 @@ type story struct {
 
 // atATime is how many stories run at the same time. They mostly wait, so it is more
 // than go test would run on a small machine.
-const atATime = 10
+const atATime = 5
 
 // Run runs all stories, each in its own database.
 func Run(t *testing.T, fresh func(t *testing.T) Database) {
