@@ -73,7 +73,7 @@ cover: ## Measure the statement coverage of the root package and internal/
 
 # A count, not a time: Go before 1.27 may fail when the time ends
 # (golang/go#75804).
-check: FUZZTIME  := 30000x
+check: FUZZTIME  := 3000x
 check: TESTFLAGS := -race -shuffle=on
 check: TESTED     = $(shell go env GOVERSION)
 check: gofmt vet tidy api actions lint test cover fuzz mutants-changed build quickstart release-check go-releases ## Run all checks of CI

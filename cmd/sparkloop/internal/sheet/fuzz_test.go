@@ -136,7 +136,10 @@ func FuzzWritten(f *testing.F) {
 		}
 		out := csv.NewWriter(&file)
 		out.Comma = []rune(",;\t")[random.IntN(3)]
-		out.UseCRLF = random.IntN(2) == 0
+		if out.UseCRLF = random.IntN(2) == 0; out.UseCRLF { // encoding/csv then drops them
+			note, submission = strings.ReplaceAll(note, "\r", ""), strings.ReplaceAll(submission, "\r", "")
+			row[1], row[3] = note, submission
+		}
 		second := []string{"1002", "x", "offer_b", "second", ""}
 		if err := out.WriteAll([][]string{shuffle(header), shuffle(row), shuffle(second)}); err != nil {
 			t.Skip()
