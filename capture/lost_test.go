@@ -318,6 +318,27 @@ func TestTheScriptsCookie(t *testing.T) {
 	assert.Empty(t, b.cookie)
 }
 
+func TestClearWithoutConsent(t *testing.T) {
+	t.Parallel()
+	consent := true
+	b := newBrowser(t, capture.Options{Allow: func(*http.Request) bool { return consent }})
+	withdraw := func(offer string) *http.Response {
+		b.handler = func(w http.ResponseWriter, r *http.Request) { b.c.Clear(w, r, offer) }
+		defer func() { b.handler = nil }()
+		return b.get(page)
+	}
+	b.get(landing("a", "s"))
+	b.get(landing("b", "s"))
+	withdraw("a")
+	b.get(page)
+	assert.Equal(t, []string{"b/s"}, b.keys())
+	consent = false
+	assert.Empty(t, withdraw("unknown").Header["Set-Cookie"], "nothing changes")
+	gone := withdraw("b").Header["Set-Cookie"]
+	require.Len(t, gone, 1)
+	assert.Contains(t, gone[0], "Max-Age=0", "the spent click of the other offer goes too")
+}
+
 // onlyValues is a context that is no struct.
 type onlyValues func(any) any
 
