@@ -208,6 +208,9 @@ func (r *reader) value(to *values, raw string, depth int) {
 	if !ValidID(id) {
 		id = trimmed(unescaped(text)) // escaped twice
 	}
+	if id != text && name(id) != "" {
+		id = text // a template's mark, such as {{offer}}, that was not replaced
+	}
 	switch {
 	case text == "":
 	case !ValidID(id) && to == &r.offer:
