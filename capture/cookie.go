@@ -27,8 +27,19 @@ const (
 // script.
 func (c *Capture) hasCookie(r *http.Request) bool {
 	for _, line := range r.Header["Cookie"] {
-		if _, _, ok := c.nextCookie(line); ok || hasScriptCookie(line) {
-			return true
+		for line != "" {
+			part := line
+			if i := strings.IndexByte(line, ';'); i < 0 {
+				line = ""
+			} else {
+				part, line = line[:i], line[i+1:]
+			}
+			for part != "" && (part[0] == ' ' || part[0] == '\t') {
+				part = part[1:]
+			}
+			if strings.HasPrefix(part, c.needle) || strings.HasPrefix(part, scriptSubmission) {
+				return true
+			}
 		}
 	}
 	return false
