@@ -74,6 +74,9 @@ func normal(message string) string {
 // refusal returns the refusal that all texts have in common. The name of a
 // status, such as "Unprocessable Entity", does not count.
 func (t *Texts) refusal() Refusal {
+	if len(t.more) == 0 {
+		return meaning(t.first) // fast path: the one message of a success
+	}
 	found := None
 	for _, text := range t.all() {
 		refusal := meaning(text)

@@ -1,7 +1,6 @@
 package reply
 
 import (
-	"bytes"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -51,7 +50,7 @@ func (t *Texts) UnmarshalJSON(value []byte) error {
 // unquoted returns the text of a JSON string.
 func unquoted(value []byte) string {
 	inner := value[1 : len(value)-1]
-	if !bytes.ContainsFunc(inner, func(r rune) bool { return r == '\\' || r >= utf8.RuneSelf }) {
+	if !slices.ContainsFunc(inner, func(c byte) bool { return c == '\\' || c >= utf8.RuneSelf }) {
 		return string(inner) // fast path: most texts have no escapes
 	}
 	var s string
