@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"iter"
 	"net"
 	"net/http"
 	"slices"
@@ -23,59 +24,48 @@ const (
 	cacheControl = "private, no-store"
 )
 
+// cookies yields the cookies of a request, each as "name=value". Every page view
+// pays for it.
+func cookies(r *http.Request) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, line := range r.Header["Cookie"] {
+			for line != "" {
+				cookie := line
+				if i := strings.IndexByte(line, ';'); i >= 0 {
+					cookie, line = line[:i], line[i+1:]
+				} else {
+					line = ""
+				}
+				for cookie != "" && (cookie[0] == ' ' || cookie[0] == '\t') {
+					cookie = cookie[1:]
+				}
+				if !yield(cookie) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // hasCookie reports whether a request has our cookie, or one of SparkLoop's
 // script.
 func (c *Capture) hasCookie(r *http.Request) bool {
-	for _, line := range r.Header["Cookie"] {
-		for line != "" {
-			part := line
-			if i := strings.IndexByte(line, ';'); i < 0 {
-				line = ""
-			} else {
-				part, line = line[:i], line[i+1:]
-			}
-			for part != "" && (part[0] == ' ' || part[0] == '\t') {
-				part = part[1:]
-			}
-			if strings.HasPrefix(part, c.needle) || strings.HasPrefix(part, scriptSubmission) {
-				return true
-			}
+	for cookie := range cookies(r) {
+		if strings.HasPrefix(cookie, c.needle) || strings.HasPrefix(cookie, scriptSubmission) {
+			return true
 		}
 	}
 	return false
-}
-
-// nextCookie returns the first cookie of our name in a header line, and the
-// rest of the line.
-func (c *Capture) nextCookie(line string) (value, rest string, ok bool) {
-	for from := 0; ; {
-		i := strings.Index(line[from:], c.needle)
-		if i < 0 {
-			return "", "", false
-		}
-		i += from
-		from = i + len(c.needle)
-		if before := strings.TrimRight(line[:i], " \t"); before != "" && before[len(before)-1] != ';' {
-			continue // part of another cookie's name or value
-		}
-		value, rest, _ = strings.Cut(line[from:], ";")
-		return strings.Trim(value, " \t"), rest, true
-	}
 }
 
 // readVisit reads the request's cookies. Entries in any other format than this
 // package writes are ignored.
 func (c *Capture) readVisit(r *http.Request) *visit {
 	v := &visit{}
-	for _, line := range r.Header["Cookie"] {
-		for v.cookies < maxCookies {
-			value, rest, ok := c.nextCookie(line)
-			if !ok {
-				break
-			}
-			line = rest
+	for cookie := range cookies(r) {
+		if value, ours := strings.CutPrefix(cookie, c.needle); ours && v.cookies < maxCookies {
 			v.cookies++
-			c.readCookie(v, value)
+			c.readCookie(v, strings.Trim(value, " \t"))
 		}
 	}
 	v.trim(c.opts.MaxOffers)

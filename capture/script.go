@@ -13,33 +13,24 @@ const (
 	scriptTest       = "sl_test_"
 )
 
-// hasScriptCookie reports whether a Cookie header line may have a script's
-// cookie.
-func hasScriptCookie(line string) bool { return strings.Contains(line, scriptSubmission) }
-
 // scriptClicks returns the clicks in the cookies of SparkLoop's script, at most
 // one per offer.
 func (c *Capture) scriptClicks(r *http.Request) []sparkloop.Tracking {
 	var clicks []sparkloop.Tracking
 	tests := make(map[string]bool)
-	for _, line := range r.Header["Cookie"] {
-		if !hasScriptCookie(line) && !strings.Contains(line, scriptTest) {
+	for cookie := range cookies(r) {
+		name, value, _ := strings.Cut(cookie, "=")
+		value = strings.Trim(strings.TrimRight(value, " \t"), `"`)
+		if offer, ok := strings.CutPrefix(name, scriptTest); ok {
+			tests[offer] = value == "true" || value == "1"
+		}
+		offer, ok := strings.CutPrefix(name, scriptSubmission)
+		if !ok || len(clicks) == mostOffers || find(clicks, offer) >= 0 {
 			continue
 		}
-		for part := range strings.SplitSeq(line, ";") {
-			name, value, _ := strings.Cut(strings.Trim(part, " \t"), "=")
-			value = strings.Trim(value, `"`)
-			if offer, ok := strings.CutPrefix(name, scriptTest); ok {
-				tests[offer] = value == "true" || value == "1"
-			}
-			offer, ok := strings.CutPrefix(name, scriptSubmission)
-			if !ok || len(clicks) == mostOffers || find(clicks, offer) >= 0 {
-				continue
-			}
-			t := sparkloop.Tracking{Offer: offer, Submission: value, CapturedAt: c.now()}
-			if offer != "" && value != "" && c.acceptable(t) == nil {
-				clicks = append(clicks, t)
-			}
+		t := sparkloop.Tracking{Offer: offer, Submission: value, CapturedAt: c.now()}
+		if offer != "" && value != "" && c.acceptable(t) == nil {
+			clicks = append(clicks, t)
 		}
 	}
 	for i := range clicks {

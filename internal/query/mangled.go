@@ -32,7 +32,10 @@ func Of(u *url.URL) (rawQuery string, may bool) {
 
 // inPath splits a path at its query, if the query may have a submission.
 func inPath(u *url.URL) (path, rawQuery string, may bool) {
-	i := strings.IndexAny(u.Path, "?&")
+	i := strings.IndexByte(u.Path, '?')
+	if j := strings.IndexByte(u.Path, '&'); i < 0 || j >= 0 && j < i {
+		i = j // faster than IndexAny
+	}
 	if i < 0 {
 		return u.Path, "", false
 	}
