@@ -73,8 +73,8 @@ func TestAConfirmationAllocatesLittle(t *testing.T) {
 		return err
 	})
 	t.Logf("%.0f allocations and %d bytes", allocs, size)
-	assert.LessOrEqual(t, allocs, 28.0)
-	assert.LessOrEqual(t, size, uint64(2600))
+	assert.LessOrEqual(t, allocs, 26.0)
+	assert.LessOrEqual(t, size, uint64(2500))
 }
 
 // A page allocates its offers, their texts and countries. Each text is

@@ -32,9 +32,9 @@ func Of(u *url.URL) (rawQuery string, may bool) {
 
 // inPath splits a path at its query, if the query may have a submission.
 func inPath(u *url.URL) (path, rawQuery string, may bool) {
-	i := strings.IndexByte(u.Path, '?')
-	if j := strings.IndexByte(u.Path, '&'); i < 0 || j >= 0 && j < i {
-		i = j // faster than IndexAny
+	i := -1
+	if MayRead(u.Path) { // faster than IndexAny
+		i = strings.IndexAny(u.Path, "?&")
 	}
 	if i < 0 {
 		return u.Path, "", false

@@ -141,6 +141,7 @@ func TestAQueryInThePath(t *testing.T) {
 		"/pricing?submission=S&offer=O":                 {"submission=S&offer=O", "/pricing", ""},
 		"/%3Fsubmission=T&offer=P?submission=S&offer=O": {"submission=S&offer=O", "/%3Fsubmission=T&offer=P", ""},
 		"/a&b%3Fsubmission=S&offer=O":                   {"b?submission=S&offer=O", "/a", "b"},
+		"%3Fsubmission=S&offer=O":                       {"submission=S&offer=O", "", ""},
 		"&submission=S&offer=O":                         {"submission=S&offer=O", "", ""},
 		"/submission=S&offer=O":                         {"", "/submission=S&offer=O", ""},
 		"/a%3Fb":                                        {"", "/a%3Fb", ""},

@@ -17,7 +17,7 @@ import (
 func simulation(t *testing.T, fast int) *chaos.Simulation {
 	t.Helper()
 	if os.Getenv("SPARKLOOP_CHAOS") != "full" {
-		t.Skip("make chaos runs it: it takes minutes")
+		t.Skip("only in make chaos: it takes minutes")
 	}
 	server := pgtest.Shared(t)
 	return &chaos.Simulation{Fast: fast, Open: func(t *testing.T, c *sparkloop.Client, o outbox.Options) outbox.Queue {

@@ -17,11 +17,11 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// TestFaultDiskFull puts the queue's file on a full volume. make faults runs it and
+// TestFaultDiskFull puts the queue's file on a full volume. only in make faults and
 // prints its line.
 func TestFaultDiskFull(t *testing.T) {
 	if os.Getenv("SPARKLOOP_FAULTS") == "" {
-		t.Skip("make faults runs it")
+		t.Skip("only in make faults")
 	}
 	t.Parallel()
 	if os.Geteuid() != 0 {

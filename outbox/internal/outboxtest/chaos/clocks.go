@@ -24,7 +24,7 @@ func wrongClocks(w *world) {
 	case !w.engine.OwnClock:
 		w.t.Skip("one machine has one clock")
 	case w.form.outage == 0:
-		w.t.Skip("make chaos tells it: it compiles a program whose clock is wrong")
+		w.t.Skip("only in make chaos: it compiles a program whose clock is wrong")
 	}
 	w.beside = newWorld(w.t, w.engine, w.form)
 	w.beside.figures.story = "right clocks"
