@@ -4,17 +4,14 @@ package pgtest
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,20 +34,6 @@ const (
 	readyPause   = 5 * time.Millisecond
 	logLines     = 15 // of the log in an error
 )
-
-// places are the folders in which systems install the server's programs, as
-// patterns for filepath.Glob. The highest version in a path wins.
-var places = []string{
-	"/usr/lib/postgresql/*/bin", // Debian
-	"/usr/pgsql-*/bin",          // PostgreSQL's own packages for Red Hat
-	"/usr/libexec/postgresql*",  // Alpine
-	"/opt/homebrew/opt/postgresql@*/bin",
-	"/usr/local/opt/postgresql@*/bin",
-	"/Applications/Postgres.app/Contents/Versions/*/bin",
-	"/opt/homebrew/bin",
-	"/usr/local/pgsql/bin",
-	"/usr/local/bin",
-}
 
 // Cluster is one PostgreSQL server with its data. It is safe for concurrent
 // use.
@@ -426,57 +409,6 @@ func (c *Cluster) command(ctx context.Context, program string, args ...string) *
 	return cmd
 }
 
-// guard is a shell that ends the server and removes the folder if this process
-// ends without dismiss: the shell then reads the end of its pipe. Unlike
-// Linux's Pdeathsig it works on every Unix, does not depend on a thread, and
-// cleans up. A negative number in postmaster.pid is not a postmaster's. The
-// file is removed once the server has ended.
-type guard struct {
-	cmd  *exec.Cmd
-	pipe io.WriteCloser
-}
-
-const guardScript = `
-read -r line && exit
-PATH=$PATH:/usr/bin:/bin
-pidfile=$1/data/postmaster.pid
-if read -r pid <"$pidfile"; then
-	case $pid in
-	'' | *[!0-9]*) ;;
-	*)
-		kill -QUIT "$pid"
-		tries=0
-		while [ -e "$pidfile" ] && [ $tries -lt 100 ]; do
-			sleep 0.1
-			tries=$((tries + 1))
-		done
-		;;
-	esac
-fi
-rm -rf "$1"
-`
-
-func (c *Cluster) watch(ctx context.Context) (*guard, error) {
-	cmd := c.command(context.WithoutCancel(ctx), "/bin/sh", "-c", guardScript, "sh", c.dir)
-	cmd.Dir = "/"
-	pipe, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, fmt.Errorf("pgtest: %w", err)
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("pgtest: %w", err)
-	}
-	return &guard{cmd, pipe}, nil
-}
-
-// dismiss ends the guard without a cleanup. A guard that was killed needs
-// nothing.
-func (g *guard) dismiss() {
-	io.WriteString(g.pipe, "\n") //nolint:errcheck // see above
-	g.pipe.Close()
-	g.cmd.Wait() //nolint:errcheck // see above
-}
-
 // freePort returns a free port below the range for outgoing connections. A port
 // in that range could be taken while the server is down, even by a client that
 // dials it and connects to itself.
@@ -491,57 +423,4 @@ func freePort() (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("pgtest: no free port: %w", err)
-}
-
-// programs returns the given folder, or the result of find if it is "".
-func programs(folder string) (string, error) {
-	switch {
-	case folder == "":
-		return find(os.Getenv("PATH"), places)
-	case filepath.IsAbs(folder) && holdsServer(folder):
-		return folder, nil
-	}
-	return "", fmt.Errorf("pgtest: SPARKLOOP_POSTGRES: no initdb and postgres in %q", folder)
-}
-
-var version = regexp.MustCompile(`\d+(\.\d+)?`)
-
-// find returns the folder of the server's programs. It is the first one in
-// path, a list such as $PATH, or else the highest version among patterns.
-func find(path string, patterns []string) (string, error) {
-	for _, dir := range filepath.SplitList(path) {
-		if filepath.IsAbs(dir) && holdsServer(dir) {
-			return dir, nil
-		}
-	}
-	best, found := "", -1.0
-	for _, pattern := range patterns {
-		dirs, _ := filepath.Glob(pattern) // the patterns are valid
-		for _, dir := range dirs {
-			// The last number counts: a parent folder may have one too.
-			numbers := version.FindAllString(dir, -1)
-			number := 0.0
-			if len(numbers) > 0 {
-				number, _ = strconv.ParseFloat(numbers[len(numbers)-1], 64) // digits
-			}
-			if cmp.Compare(number, found) > 0 && holdsServer(dir) {
-				best, found = dir, number
-			}
-		}
-	}
-	if best == "" {
-		return "", fmt.Errorf("%w: PostgreSQL: no initdb and postgres in PATH, nor in folders such as /usr/lib/postgresql/*/bin", ErrNotInstalled)
-	}
-	return best, nil
-}
-
-// holdsServer reports whether a folder has the programs to create a cluster.
-func holdsServer(dir string) bool {
-	for _, program := range []string{"initdb", "postgres"} {
-		info, err := os.Stat(filepath.Join(dir, program)) //nolint:gosec // a folder of the user's PATH
-		if err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
-			return false
-		}
-	}
-	return true
 }
