@@ -176,6 +176,40 @@ func TestSeveralOffers(t *testing.T) {
 	assert.Equal(t, []string{"o9/s", "o3/s", "o2/s"}, b.keys())
 }
 
+// Eight trackings of 255 bytes, with separators and one byte more, are 2 KB.
+func TestACookieOf2KB(t *testing.T) {
+	t.Parallel()
+	for extra, want := range map[int]int{1: 8, 2: 7} {
+		b := newBrowser(t, capture.Options{MaxOffers: 50})
+		for n := range 8 {
+			width := 113
+			if n == 7 {
+				width += extra
+			}
+			b.now = b.now.Add(time.Minute)
+			b.get(landing(fmt.Sprintf("%0*d", width, n), strings.Repeat("s", 127)))
+		}
+		b.get(page)
+		assert.Len(t, b.seen, want)
+		if want == 8 {
+			assert.Equal(t, len("sparkloop_t=")+2048, len(b.cookie))
+		}
+	}
+}
+
+// TestTooManyCookies: a browser sends one cookie of the host and one of each parent
+// domain.
+func TestTooManyCookies(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t, capture.Options{})
+	var header []string
+	for n := range 5 {
+		header = append(header, "sparkloop_t="+sparkloop.Tracking{Offer: fmt.Sprint("o", n), Submission: "s", CapturedAt: noon}.Encode())
+	}
+	b.get(page, "Cookie", strings.Join(header, "; "))
+	assert.ElementsMatch(t, []string{"o0/s", "o1/s", "o2/s", "o3/s"}, b.keys())
+}
+
 func TestTheCookieStaysSmall(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t, capture.Options{MaxOffers: 50})

@@ -315,6 +315,8 @@ func TestTheScriptsCookie(t *testing.T) {
 
 	b = newBrowser(t, capture.Options{Allow: func(*http.Request) bool { return false }})
 	assert.Equal(t, []string{"o/s"}, script(b, "sl_submission_o=s"))
+	b.get(landing("o", "ours"), "Cookie", "sl_submission_o=theirs")
+	assert.Equal(t, []string{"o/theirs"}, b.keys())
 	assert.Empty(t, b.cookie)
 }
 
