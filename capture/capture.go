@@ -163,7 +163,7 @@ func (o *Options) validate() error {
 	if err := o.validateCookie(); err != nil {
 		return err
 	}
-	if o.MaxOffers < 0 || o.MaxOffers > mostOffers {
+	if o.MaxOffers < 1 || o.MaxOffers > mostOffers {
 		return fmt.Errorf("MaxOffers: %d is not between 1 and %d", o.MaxOffers, mostOffers)
 	}
 	if o.Policy != FirstClick && o.Policy != LastClick {

@@ -603,7 +603,7 @@ func TestBadOptions(t *testing.T) {
 		_, err := capture.New(o)
 		require.ErrorContains(t, err, "capture: "+want)
 	}
-	for _, good := range []capture.Options{{}, {Domain: "localhost"}, {CookieName: "__Host-t"}, {CookieName: "__Secure-t", Domain: "shop.example"}, {MaxOffers: 50}} {
+	for _, good := range []capture.Options{{}, {Domain: "localhost"}, {CookieName: "__Host-t"}, {CookieName: "__Secure-t", Domain: "shop.example"}, {MaxOffers: 1}, {MaxOffers: 50}} {
 		_, err := capture.New(good)
 		require.NoError(t, err)
 	}

@@ -132,7 +132,7 @@ func (v *visit) store(t sparkloop.Tracking, most int, now time.Time) (stored boo
 	kept, spent := insert(drop(slices.Clone(v.kept), t.Offer), t), v.spent
 	for len(kept) > most || size(kept, spent) > maxCookie {
 		last := len(kept) - 1
-		if kept[last].Offer == t.Offer && last > 0 && !t.Test && !t.CapturedAt.Before(now) {
+		if kept[last].Offer == t.Offer && !t.Test && !t.CapturedAt.Before(now) {
 			last-- // the others are from a clock that is ahead
 		}
 		switch {

@@ -55,7 +55,7 @@ func meaning(text string) Refusal {
 func mayRefuse(text string) bool {
 	text = strings.TrimRight(text, finalDots)
 	for _, word := range []string{"unique", "action", "found"} {
-		if n := len(text) - len(word); n >= 0 && strings.EqualFold(text[n:], word) {
+		if strings.EqualFold(text[max(len(text)-len(word), 0):], word) {
 			return true
 		}
 	}

@@ -1,6 +1,7 @@
 package reply
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -50,7 +51,7 @@ func (t *Texts) UnmarshalJSON(value []byte) error {
 // unquoted returns the text of a JSON string.
 func unquoted(value []byte) string {
 	inner := value[1 : len(value)-1]
-	if !slices.ContainsFunc(inner, func(c byte) bool { return c == '\\' || c >= utf8.RuneSelf }) {
+	if bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
 		return string(inner) // fast path: most texts have no escapes
 	}
 	var s string

@@ -24,10 +24,10 @@ const (
 
 // ceiling is lo doubled n times, at most hi.
 func ceiling(lo, hi time.Duration, n int) time.Duration {
-	if n > 62 || lo > hi>>n {
-		return hi
+	if wait := math.Ldexp(float64(lo), n); wait < float64(hi) {
+		return time.Duration(wait)
 	}
-	return lo << n
+	return hi
 }
 
 // backoff is the pause before attempt n+2, uniform in [lo/2, min(hi, lo x 2^n)]:

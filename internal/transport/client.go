@@ -17,7 +17,7 @@ func NewClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		Proxy:                  proxyOfEnvironment,
 		OnProxyConnectResponse: onConnect,
-		DialContext:            (&net.Dialer{Timeout: dial, KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:            (&net.Dialer{Timeout: dial}).DialContext,
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: patience, PingTimeout: patience},
 		MaxIdleConnsPerHost:    64,

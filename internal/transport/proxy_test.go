@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"os/exec"
@@ -96,7 +97,7 @@ func TestAProxyRefuses(t *testing.T) {
 // is the name of a status.
 func TestAnErrorThatIsNoRefusalOfAProxy(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]string{"Forbidden": "the proxy refused to connect: 403 Forbidden", "forbidden": "forbidden", "OK": "OK", "": "", "Continue": "Continue"} {
+	for text, want := range map[string]string{"Forbidden": "the proxy refused to connect: 403 Forbidden", "forbidden": "forbidden", "OK": "OK", "": "", "Continue": "Continue", "Multiple Choices": "the proxy refused to connect: 300 Multiple Choices"} {
 		synctest.Test(t, func(t *testing.T) {
 			got := get(t, newTransport(&script{steps: []step{fails(errors.New(text))}}, func(c *transport.Config) { c.Retries = 0 }))
 			assert.EqualError(t, got.err, want)
@@ -171,6 +172,27 @@ func TestThePlainKeyGoesThroughNoProxyOfTheEnvironment(t *testing.T) {
 		}
 	}
 	assert.Len(t, seen(), 2)
+}
+
+// Without a proxy of the environment the caller's http.Transport sends the
+// requests itself, so the caller can close its idle connections.
+func TestACallersTransportIsUsedWithoutAProxyOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	own := &http.Transport{Proxy: http.ProxyFromEnvironment} // loopback bypasses it
+	var reused []bool
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) { reused = append(reused, info.Reused) },
+	})
+	tr := newTransport(nil, func(c *transport.Config) { c.Client = &http.Client{Transport: own} })
+	for range 2 {
+		a := tr.Do(ctx, http.MethodGet, mustParse(server.URL))
+		assert.Equal(t, 404, a.StatusCode)
+		a.Release()
+		own.CloseIdleConnections()
+	}
+	assert.Equal(t, []bool{false, false}, reused)
 }
 
 // The settings of the SDK's own connections.

@@ -119,7 +119,7 @@ func (t *Transport) Do(ctx context.Context, method string, u *url.URL) *Answer {
 	if ended := ctx.Err(); err != nil && ended != nil && !errors.Is(a.Err, ended) {
 		a.fail(fmt.Errorf("gave up: %w", ended))
 	}
-	if a.Err != nil || temporary(a.StatusCode) || a.StatusCode >= 500 {
+	if a.Err != nil || temporary(a.StatusCode) || a.StatusCode/100 >= 5 {
 		a.logGivingUp(ctx)
 	}
 	return a
@@ -182,7 +182,7 @@ func (a *Answer) check(ctx context.Context, resp *http.Response, err error) (boo
 	if !retry || a.Attempts > a.t.cfg.Retries || asked > maxSleep {
 		return false, nil
 	}
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
 		a.fail(fmt.Errorf("the next try is in %s, too late: %w", wait.Round(time.Millisecond), context.DeadlineExceeded))
 		return false, nil
 	}

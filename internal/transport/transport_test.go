@@ -48,7 +48,7 @@ func TestWhatIsSent(t *testing.T) {
 func TestWhichStatusIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	for code, attempts := range map[int]int{
-		200: 1, 201: 1, 204: 1, 301: 1, 302: 1, 307: 1, 308: 1, 400: 1, 401: 1, 403: 1, 404: 1, 405: 1, 409: 1, 422: 1, 501: 1, 600: 1,
+		100: 1, 200: 1, 201: 1, 204: 1, 301: 1, 302: 1, 307: 1, 308: 1, 400: 1, 401: 1, 403: 1, 404: 1, 405: 1, 409: 1, 422: 1, 501: 1, 600: 1,
 		408: 4, 425: 4, 429: 4, 500: 4, 502: 4, 503: 4, 504: 4, 507: 4, 520: 4, 599: 4,
 	} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
@@ -249,6 +249,20 @@ func TestAWaitPastTheDeadlineEndsTheCallAtOnce(t *testing.T) {
 	})
 }
 
+// At the deadline itself no time is left for an attempt.
+func TestAWaitToTheDeadlineEndsTheCallAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{steps: []step{status(503, "busy", "Retry-After", "20")}}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		start := time.Now()
+		got := do(ctx, newTransport(s), http.MethodGet)
+		assert.Zero(t, time.Since(start))
+		require.ErrorContains(t, got.err, "the next try is in 20s")
+	})
+}
+
 func TestACancelledWaitKeepsTheAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -283,6 +297,7 @@ func TestTheLastAnswerOutlivesALaterError(t *testing.T) {
 				defer cancel()
 				got := do(ctx, newTransport(&script{steps: []step{status(502, "gateway"), tt.then}}), http.MethodGet)
 				require.ErrorIs(t, got.err, tt.want)
+				assert.NotContains(t, got.err.Error(), "%!")
 				assert.Equal(t, 502, got.status)
 				assert.Equal(t, "gateway", got.body)
 			})
@@ -395,6 +410,21 @@ func TestAnAnswerIsNotOverwrittenByTheNextCall(t *testing.T) {
 	tr := newTransport(s)
 	for _, want := range []string{"first", "second, longer", "third"} {
 		assert.Equal(t, want, get(t, tr).body)
+	}
+}
+
+// A Transport keeps no buffer of a very large answer.
+func TestALargeAnswerIsNotKept(t *testing.T) {
+	t.Parallel()
+	tr := newTransport(&script{steps: []step{status(200, strings.Repeat("x", 4<<20)), status(200, "small")}})
+	for _, want := range []int{4 << 20, len("small")} {
+		a := tr.Do(t.Context(), http.MethodGet, mustParse("https://api.example/v2/offers"))
+		require.NoError(t, a.Err)
+		assert.Len(t, a.Body, want)
+		if want < 1<<20 {
+			assert.LessOrEqual(t, cap(a.Body), 1<<20)
+		}
+		a.Release()
 	}
 }
 
@@ -533,6 +563,7 @@ func TestTheLimiterRefuses(t *testing.T) {
 		s := &script{steps: []step{status(200, "{}")}}
 		p := &pauses{refuse: func(int) error { return noSlot }}
 		got := get(t, newTransport(s, func(c *transport.Config) { c.Limiter = p }))
+		require.EqualError(t, got.err, "no slot for a request in time: the next one is in 1h: context deadline exceeded")
 		require.ErrorIs(t, got.err, transport.ErrNoSlot)
 		require.ErrorIs(t, got.err, context.DeadlineExceeded)
 		assert.Zero(t, got.attempts)
