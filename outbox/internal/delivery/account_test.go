@@ -17,8 +17,41 @@ import (
 	"github.com/sparkloop-go/sparkloop/internal/keytest"
 	"github.com/sparkloop-go/sparkloop/internal/redact"
 	"github.com/sparkloop-go/sparkloop/outbox"
+	"github.com/sparkloop-go/sparkloop/outbox/internal/delivery"
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
+
+// A conversion that is not found may belong to the account of another key that was
+// in use in the last 7 days.
+func TestTheReasonNamesAnotherAccount(t *testing.T) {
+	t.Parallel()
+	const other = "another API key was in use"
+	synctest.Test(t, func(t *testing.T) {
+		row := new(memory)
+		var apis []*sparklooptest.Server
+		var policies []*delivery.Policy
+		for n := range 2 {
+			key := fmt.Sprint(keytest.Key, n)
+			api := sparklooptest.NewServer(t, sparklooptest.WithAPIKey(key), sparklooptest.WithRateLimit(0, 0))
+			c, err := sparkloop.New(key, sparkloop.WithRateLimit(0, 0), sparkloop.WithHTTPClient(&http.Client{Transport: api.Transport()}))
+			require.NoError(t, err)
+			apis, policies = append(apis, api), append(policies, process(t, row, c, outbox.Options{Logger: quiet}))
+		}
+		_, known := apis[0].Click("", "https://shop.example/")
+		unknown := sparkloop.Tracking{Offer: known.Offer, Submission: "submission_none"}
+		reason := func(n int, t2 sparkloop.Tracking) string {
+			return deliver(t.Context(), t, policies[n], entry(1, t2)).Entry.Reason
+		}
+		assert.NotContains(t, reason(1, unknown), other, "no key has had a success")
+		require.NotContains(t, reason(0, known), "not found")
+		assert.NotContains(t, reason(0, unknown), other, "its own key")
+		assert.Contains(t, reason(1, unknown), other)
+		time.Sleep(7*24*time.Hour - time.Second)
+		assert.Contains(t, reason(1, unknown), other)
+		time.Sleep(time.Second)
+		assert.NotContains(t, reason(1, unknown), other, "a week later")
+	})
+}
 
 // The shared state stores marks of some keys, and no key. It notes a success once an
 // hour.

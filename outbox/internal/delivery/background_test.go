@@ -150,6 +150,14 @@ func TestTheSourceIsSwept(t *testing.T) {
 		pass(time.Hour + 2*time.Second)
 		assert.Len(t, k.swept, 2001)
 		assert.Equal(t, delivery.LaneBacklog, k.lane)
+
+		for n := range 500 {
+			s.has(order(3000 + n))
+		}
+		pass(2 * time.Hour)
+		assert.Len(t, k.swept, 2501)
+		assert.Equal(t, delivery.LaneFresh, k.lane, "one call of the engine is no backlog")
+		assert.Equal(t, 3, strings.Count(log.String(), "were not enqueued"), "the last sweep has none")
 	})
 }
 
@@ -191,7 +199,11 @@ func TestASourceThatFailsIsAskedAgain(t *testing.T) {
 		k := new(keeper)
 		s := &source{orders: []sparkloop.Tracking{order(1)}, fail: func() error { return errors.New("no connection") }}
 		background(t, new(memory), k, outbox.Options{Source: s.ask, Logger: slog.New(slog.NewTextHandler(&log, nil))})
-		pass(90 * time.Second)
+		pass(59 * time.Second)
+		assert.Len(t, s.asked(), 1)
+		pass(time.Second)
+		assert.Len(t, s.asked(), 2, "after a minute")
+		pass(30 * time.Second)
 		s.breaks(func() error { panic("a nil map") })
 		pass(time.Minute)
 		s.breaks(nil)
@@ -222,17 +234,20 @@ func TestASourceThatNeverReturnsIsLogged(t *testing.T) {
 		k.mu.Unlock()
 		close(ended)
 		pass(2 * time.Second)
+		assert.Equal(t, 1, strings.Count(log.String(), "level=WARN"))
 	})
 }
 
 func TestADatabaseThatFailsIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
 		row, k := new(memory), &keeper{err: errors.New("disk on fire")}
 		s := &source{orders: []sparkloop.Tracking{order(1)}}
-		background(t, row, k, outbox.Options{Source: s.ask, Logger: quiet})
+		background(t, row, k, outbox.Options{Source: s.ask, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		pass(90 * time.Second)
 		assert.Len(t, s.asked(), 2)
+		assert.Equal(t, 2, strings.Count(log.String(), `msg="sparkloop outbox: could not tidy up" error="disk on fire"`))
 		k.fail(nil)
 		row.fail(errors.New("disk on fire"))
 		pass(time.Minute)
@@ -253,6 +268,46 @@ func TestTidyingUp(t *testing.T) {
 		require.Len(t, k.tidied, 3)
 		assert.Equal(t, [2]time.Time{start.AddDate(0, 0, -10), start.Add(2*time.Hour + time.Minute)}, k.tidied[0])
 	})
+}
+
+// The time is that of the shared clock, also while the database fails.
+func TestTheClockOfTheChores(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		row, k := new(memory), new(keeper)
+		row.shift(time.Hour)
+		background(t, row, k, outbox.Options{Keep: 10 * 24 * time.Hour, Logger: quiet})
+		start := time.Now()
+		pass(time.Second)
+		require.Len(t, k.tidied, 1)
+		assert.Equal(t, start.Add(time.Hour).AddDate(0, 0, -10), k.tidied[0][0])
+		row.fail(errors.New("disk on fire"))
+		pass(time.Minute)
+		require.Len(t, k.tidied, 2)
+		assert.WithinDuration(t, start.Add(time.Hour).AddDate(0, 0, -10), k.tidied[1][0], time.Minute)
+	})
+}
+
+// The clock was set back while no process ran. The first Tidy makes due what the old
+// clock has put off.
+func TestAClockThatWasSetBackBefore(t *testing.T) {
+	t.Parallel()
+	for back, horizon := range map[time.Duration]time.Duration{
+		5 * time.Second: time.Hour + time.Minute, 6 * time.Second: 33 * time.Second, 24 * time.Hour: 33 * time.Second,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			row := new(memory)
+			row.shift(back)
+			background(t, row, new(keeper), outbox.Options{Logger: quiet})
+			pass(0)
+			row.shift(0)
+			k := new(keeper)
+			background(t, row, k, outbox.Options{Logger: quiet})
+			pass(0)
+			require.Len(t, k.tidied, 1)
+			assert.Equal(t, horizon, k.tidied[0][1].Sub(k.tidied[0][0])-60*24*time.Hour, back)
+		})
+	}
 }
 
 // A clock that is set back by a year must not stop hourly work.
@@ -290,7 +345,7 @@ func TestAClockThatIsSetBackALittle(t *testing.T) {
 		}
 		const usual, near = time.Hour + time.Minute, 33 * time.Second
 		pass(90 * time.Second)
-		for _, step := range []time.Duration{4 * time.Second, -4 * time.Second, time.Hour} {
+		for _, step := range []time.Duration{5 * time.Second, -5 * time.Second, time.Hour} {
 			ahead.Add(int64(step))
 			pass(time.Second)
 		}

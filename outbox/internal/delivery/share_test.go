@@ -127,6 +127,23 @@ func TestAWaitForASlotTakesNothingFromTheCall(t *testing.T) {
 	})
 }
 
+// The first of two requests takes 12 s, so the second has 8 s.
+func TestTheRequestsOfACallShareItsTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		api := sparklooptest.NewServer(t, sparklooptest.WithEndpoint("/v2", "conversion"))
+		p := process(t, new(memory), api.Client(sparkloop.WithRateLimit(6, time.Minute)), outbox.Options{Logger: quiet})
+		api.Fail(sparklooptest.Delay(12*time.Second), 1)
+		api.Fail(sparklooptest.Delay(15*time.Second), 1)
+		_, tracking := api.Click("", "https://shop.example/")
+		start := time.Now()
+		v := p.Deliver(t.Context(), entry(1, tracking), nil)
+		assert.Equal(t, outbox.Pending, v.Entry.State)
+		assert.Contains(t, v.Entry.Reason, "deadline exceeded")
+		assert.Equal(t, 20*time.Second, time.Since(start))
+	})
+}
+
 // contended is a shared state that is as slow as a database.
 type contended struct {
 	*memory
