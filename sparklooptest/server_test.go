@@ -234,6 +234,35 @@ func TestTheRollingLimit(t *testing.T) {
 	})
 }
 
+// A request leaves the rolling window after exactly its length.
+func TestTheEndOfTheRollingLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := sparklooptest.NewServer(t, sparklooptest.WithRateLimit(1, time.Minute))
+		client := s.Client(sparkloop.WithRetries(0), sparkloop.WithRateLimit(0, 0))
+		list := func() error {
+			_, err := client.Offers.List(t.Context(), sparkloop.ListOffersParams{})
+			return err
+		}
+		require.NoError(t, list())
+		time.Sleep(time.Minute - time.Nanosecond)
+		require.ErrorIs(t, list(), sparkloop.ErrRateLimited)
+		time.Sleep(time.Nanosecond)
+		require.NoError(t, list())
+	})
+}
+
+// In memory, too, the length of an endless body is unknown.
+func TestAnEndlessBodyHasNoLength(t *testing.T) {
+	t.Parallel()
+	s := sparklooptest.NewServer(t)
+	s.Fail(sparklooptest.EndlessBody(), 1)
+	resp, err := (&http.Client{Transport: s.Transport()}).Get("http://sparkloop.test/api/v2/offers")
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	assert.EqualValues(t, -1, resp.ContentLength)
+}
+
 func TestASubmissionExpires(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, s *sparklooptest.Server, c caller) {
@@ -313,6 +342,7 @@ func TestFaults(t *testing.T) {
 	assert.Panics(t, func() { sparklooptest.Status(200, "", odd...) })
 	assert.Panics(t, func() { sparklooptest.Status(199, "{}") })
 	assert.Panics(t, func() { sparklooptest.Status(600, "{}") })
+	assert.Equal(t, "status 599", sparklooptest.Status(599, "{}").String())
 	for f, want := range map[string]sparklooptest.Fault{
 		"status 503": sparklooptest.Status(503, ""), "delay 2s": sparklooptest.Delay(2 * time.Second), "reset": sparklooptest.Reset(),
 		"lost answer": sparklooptest.LostAnswer(), "cut body": sparklooptest.CutBody(), "endless body": sparklooptest.EndlessBody(), "no fault": {},
