@@ -1,6 +1,7 @@
 package sparkloop
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -93,7 +94,7 @@ func (u *USD) UnmarshalJSON(data []byte) error {
 	if string(data) == "null" {
 		return nil
 	}
-	amount, ok := parseUSD(number(data))
+	amount, ok := readUSD(data)
 	if !ok {
 		return errors.New("sparkloop: read amount: not a number of dollars within 64 bits")
 	}
@@ -113,18 +114,21 @@ func (u USD) decimal() string {
 
 // number returns the text of a JSON number, also of one in a string, or "".
 func number(data []byte) string {
-	s := string(data)
-	if len(s) > 1 && s[0] == '"' {
-		s = strings.TrimSpace(s[1 : len(s)-1])
+	if len(data) > 1 && data[0] == '"' {
+		data = bytes.TrimSpace(data[1 : len(data)-1])
 	}
-	if s == "" || s[0] != '-' && (s[0] < '0' || s[0] > '9') || !json.Valid([]byte(s)) {
+	if len(data) == 0 || data[0] != '-' && (data[0] < '0' || data[0] > '9') || !json.Valid(data) {
 		return ""
 	}
-	return s
+	return string(data)
 }
 
-// parseUSD reads what number returns.
-func parseUSD(s string) (amount USD, ok bool) {
+// readUSD reads a JSON number of dollars, also one in a string.
+func readUSD(data []byte) (amount USD, ok bool) {
+	if amount, ok := parseSmallUSD(string(data)); ok {
+		return amount, true // fast path: the usual number, without an allocation
+	}
+	s := number(data)
 	if amount, ok := parseSmallUSD(s); ok {
 		return amount, true
 	}
@@ -150,12 +154,16 @@ func parseUSD(s string) (amount USD, ok bool) {
 	return USD(micros), true
 }
 
-// parseSmallUSD is the fast path: at most 12 digits before the point and 6 after it.
+// parseSmallUSD reads a JSON number with at most 12 digits before the point and 6
+// after it.
 func parseSmallUSD(s string) (USD, bool) {
 	digits, negative := strings.CutPrefix(s, "-")
-	whole, fraction, _ := strings.Cut(digits, ".")
+	whole, fraction, point := strings.Cut(digits, ".")
 	if len(whole) == 0 || len(whole) > 12 || len(fraction) > 6 {
 		return 0, false
+	}
+	if len(whole) > 1 && whole[0] == '0' || point && fraction == "" {
+		return 0, false // as in JSON
 	}
 	var micros int64
 	for _, part := range [...]string{whole, fraction, "000000"[len(fraction):]} {
@@ -367,7 +375,7 @@ func (o *offerJSON) offer() Offer {
 type amount USD
 
 func (a *amount) UnmarshalJSON(data []byte) error {
-	read, _ := parseUSD(number(data))
+	read, _ := readUSD(data)
 	*a = amount(read)
 	return nil
 }

@@ -303,7 +303,7 @@ func TestUSD(t *testing.T) {
 		assert.Equal(t, want == 77 && in != "null", err != nil, in)
 		assert.Equal(t, want, got, in)
 	}
-	for _, in := range []string{`9223372036854.775808`, `-9223372036854.775809`, `1e19`, `1e-70`, `1e99999999999`, `1e65`, `"x"`, `""`, `true`, `{}`, `[2]`, `"1/2"`, `"0x1"`, `"+1"`, `1.` + strings.Repeat("0", 1000)} {
+	for _, in := range []string{`9223372036854.775808`, `-9223372036854.775809`, `1e19`, `1e-70`, `1e99999999999`, `1e65`, `"x"`, `""`, `true`, `{}`, `[2]`, `01`, `-007.5`, `1.`, `-`, `"01"`, `"1."`, `"1/2"`, `"0x1"`, `"+1"`, `1.` + strings.Repeat("0", 1000)} {
 		got := sparkloop.USD(77)
 		require.Error(t, got.UnmarshalJSON([]byte(in)), in)
 		assert.Equal(t, sparkloop.USD(77), got, in)
