@@ -255,6 +255,13 @@ func TestAllOffers(t *testing.T) {
 		assert.Equal(t, []string{"a", "", ""}, ids, "nothing tells those without a uuid apart, so all are there")
 		assert.Len(t, *asked, 2)
 	})
+	t.Run("a first page without a uuid", func(t *testing.T) {
+		t.Parallel()
+		c, _ := pages(t, func(n int) []string { return [][]string{{"", ""}, {}}[n-1] })
+		ids, err := collect(t, c)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"", ""}, ids)
+	})
 	t.Run("an error", func(t *testing.T) {
 		t.Parallel()
 		c, _ := pages(t, func(n int) []string { return [][]string{{"a"}, nil}[n-1] })
@@ -297,13 +304,14 @@ func TestUSD(t *testing.T) {
 		`2.3499999999999996`: 2_350_000, `0.0000005`: 1, `-0.0000005`: -1, `0.00000049`: 0, `9223372036854.775807`: 9223372036854775807,
 		`-9223372036854.775808`: -9223372036854775808, `999999999999.999999`: 999999999999999999, `00000000000001`: 77, `null`: 77,
 		`"2.35"`: 2_350_000, `" 5000 "`: 5_000_000_000, `"1e2"`: 100_000_000, `"-0.5"`: -500_000, `123456789012.5`: 123456789012500000, `1.` + strings.Repeat("0", 80): 1_000_000,
+		`0.` + strings.Repeat("0", 60) + `1e64`: 1000_000_000, `1e-64`: 0, `1.` + strings.Repeat("0", 998): 1_000_000,
 	} {
 		got := sparkloop.USD(77)
 		err := got.UnmarshalJSON([]byte(in))
 		assert.Equal(t, want == 77 && in != "null", err != nil, in)
 		assert.Equal(t, want, got, in)
 	}
-	for _, in := range []string{`9223372036854.775808`, `-9223372036854.775809`, `1e19`, `1e-70`, `1e99999999999`, `1e65`, `"x"`, `""`, `true`, `{}`, `[2]`, `01`, `-007.5`, `1.`, `-`, `"01"`, `"1."`, `"1/2"`, `"0x1"`, `"+1"`, `1.` + strings.Repeat("0", 1000)} {
+	for _, in := range []string{`9223372036854.775808`, `-9223372036854.775809`, `1e19`, `1e-70`, `1e99999999999`, `1e65`, `"x"`, `""`, `true`, `{}`, `[2]`, `"`, ``, `01`, `-007.5`, `1.`, `-`, `"01"`, `"1."`, `"1/2"`, `"0x1"`, `"+1"`, `1.` + strings.Repeat("0", 999)} {
 		got := sparkloop.USD(77)
 		require.Error(t, got.UnmarshalJSON([]byte(in)), in)
 		assert.Equal(t, sparkloop.USD(77), got, in)

@@ -25,12 +25,17 @@ func TestNewRefusesABadKey(t *testing.T) {
 		"Bearer s3cr3t":               "number 7 of 13",
 		"s3cr3t\x00":                  "number 7 of 7",
 		"s3cr3t™":                     "number 7 of 9",
+		"s3cr3t\x7f":                  "number 7 of 7",
 		strings.Repeat("s3cr3t", 200): "the API key has 1200 characters; at most 1024 are taken",
 	} {
 		c, err := sparkloop.New(key)
 		assert.Nil(t, c)
 		require.ErrorContains(t, err, want)
 		assert.NotContains(t, err.Error(), "s3cr3t")
+	}
+	for _, good := range []string{"!~", strings.Repeat("s3cr3t-!", 128)} {
+		_, err := sparkloop.New(good)
+		require.NoError(t, err)
 	}
 }
 
