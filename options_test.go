@@ -76,6 +76,40 @@ func TestBadOptions(t *testing.T) {
 	}
 }
 
+// Any character that a header can carry is allowed in a name.
+func TestUserAgentNames(t *testing.T) {
+	t.Parallel()
+	_, err := sparkloop.New(testKey, sparkloop.WithUserAgent("my shop~"))
+	require.NoError(t, err)
+	for name, position := range map[string]string{"\x1f": "position 1", "shop\x7f": "position 5"} {
+		_, err := sparkloop.New(testKey, sparkloop.WithUserAgent(name))
+		require.ErrorContains(t, err, position)
+	}
+}
+
+// By default a pause between attempts is at most 30 s, and grows beyond a second.
+func TestTheDefaultBackoff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var came []time.Time
+		rt := roundTrip(func(r *http.Request) (*http.Response, error) {
+			came = append(came, time.Now())
+			return jsonResponder(503, "")(r)
+		})
+		c, err := sparkloop.New(testKey, sparkloop.WithHTTPClient(&http.Client{Transport: rt}), sparkloop.WithRetries(20), sparkloop.WithTimeout(time.Hour))
+		require.NoError(t, err)
+		_, err = c.Conversions.Confirm(t.Context(), tracking)
+		require.Error(t, err)
+		require.Len(t, came, 21)
+		var longest time.Duration
+		for i, at := range came[1:] {
+			longest = max(longest, at.Sub(came[i]))
+		}
+		assert.Greater(t, longest, time.Second)
+		assert.LessOrEqual(t, longest, 30*time.Second)
+	})
+}
+
 func TestBaseURLs(t *testing.T) {
 	t.Parallel()
 	for _, good := range []string{
