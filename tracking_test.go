@@ -225,6 +225,11 @@ func TestDecodeTrackingRefuses(t *testing.T) {
 	}
 	_, err := sparkloop.DecodeTracking("")
 	require.ErrorIs(t, err, sparkloop.ErrNoTracking)
+	for _, empty := range [][]byte{nil, {}} { // an empty form field
+		got := tracking
+		require.NoError(t, got.UnmarshalText(empty))
+		assert.Zero(t, got)
+	}
 	_, err = sparkloop.TrackingFromMetadata(nil, map[string]string{"other": "x"})
 	require.ErrorIs(t, err, sparkloop.ErrNoTracking)
 }
