@@ -3,8 +3,11 @@ package delivery_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -161,6 +164,68 @@ func TestACallThatIsBrokenOffIsDueAtOnce(t *testing.T) {
 		assert.Zero(t, v.Entry.Attempts)
 		assert.Equal(t, outbox.Pending, v.Entry.State)
 		assert.Equal(t, time.Now(), v.Entry.DueAt)
+	})
+}
+
+// While the shared state cannot be read, nothing is sent.
+func TestADatabaseThatFailsPutsDeliveryOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		api, row := sparklooptest.NewServer(t), new(memory)
+		p := process(t, row, api.Client(), outbox.Options{Logger: quiet})
+		_, tracking := api.Click("", "https://shop.example/")
+		row.fail(errors.New("disk on fire"))
+		v := p.Deliver(t.Context(), entry(1, tracking), nil)
+		assert.False(t, v.Sent)
+		assert.Equal(t, time.Now().Add(500*time.Millisecond), v.Entry.DueAt)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		v = p.Deliver(ctx, entry(1, tracking), nil)
+		assert.False(t, v.Sent)
+		assert.Equal(t, time.Now(), v.Entry.DueAt)
+		assert.Empty(t, api.Requests())
+	})
+}
+
+// A process that calls another API than the queue sends nothing and changes nothing.
+func TestAProcessWithAnotherAPI(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		row := new(memory)
+		production, staging := sparklooptest.NewServer(t), sparklooptest.NewServer(t)
+		for n, api := range []*sparklooptest.Server{production, staging} {
+			p := process(t, row, api.Client(sparkloop.WithBaseURL(fmt.Sprintf("https://api%d.example", n))), outbox.Options{Logger: quiet})
+			delivers, err := p.Join(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, n == 0, delivers)
+			assert.Equal(t, n == 1, p.Holds(t.Context()))
+			_, tracking := api.Click("", "https://shop.example/")
+			e := entry(1, tracking)
+			v := p.Deliver(t.Context(), e, nil)
+			assert.Equal(t, n == 0, v.Sent)
+			if n == 1 {
+				assert.Equal(t, e, v.Entry)
+			}
+		}
+		assert.Empty(t, staging.Requests())
+	})
+}
+
+func TestFlyingCountsDeliveries(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		api := sparklooptest.NewServer(t, sparklooptest.WithRateLimit(0, 0))
+		api.Fail(sparklooptest.Delay(time.Second), 2)
+		p := process(t, new(memory), api.Client(), outbox.Options{Logger: quiet})
+		var all sync.WaitGroup
+		for n := range int64(2) {
+			_, tracking := api.Click("", "https://shop.example/")
+			all.Go(func() { deliver(t.Context(), t, p, entry(n, tracking)) })
+		}
+		synctest.Wait()
+		assert.Equal(t, 2, p.Flying())
+		all.Wait()
+		assert.Zero(t, p.Flying())
 	})
 }
 

@@ -2,7 +2,11 @@ package delivery_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -105,6 +109,7 @@ func TestTheQueuePausesAndGoesOnByItself(t *testing.T) {
 				}
 			}
 			assert.Equal(t, 1, probes, "one at a time")
+			assert.Equal(t, n >= 2, strings.Contains(s.log.String(), "outbox: paused"), "logged after three failed probes")
 		}
 		assert.Len(t, s.api.Requests(), 1+2+12)
 		assert.True(t, start.Equal(s.stats(s.one).PausedSince))
@@ -188,6 +193,126 @@ func TestOneThatAlwaysFailsHoldsUpNobody(t *testing.T) {
 		}
 		assert.Zero(t, s.stats(s.one).PausedSince)
 		assert.Empty(t, s.paused)
+	})
+}
+
+// of returns a new conversion of an offer.
+func (s *story) of(offer string) outbox.Entry {
+	s.clicks++
+	_, tracking := s.api.Click(offer, "https://shop.example/")
+	return entry(s.clicks, tracking)
+}
+
+// pauseOffer makes two conversions of an offer fail. Then another offer works, so
+// only the first offer stays paused.
+func (s *story) pauseOffer(offer string) {
+	s.t.Helper()
+	s.api.Fail(sparklooptest.Status(500, ""), 2)
+	require.True(s.t, s.sent(s.one, s.of(offer)))
+	require.True(s.t, s.sent(s.one, s.of(offer)))
+	require.NotZero(s.t, s.stats(s.two).PausedSince)
+	s.untilProbe(s.one)
+	require.True(s.t, s.sent(s.one, s.fresh()))
+	require.Zero(s.t, s.stats(s.two).PausedSince)
+}
+
+func TestAnOfferIsPausedForAllProcesses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := tell(t, same)
+		broken := s.api.AddOffer(sparkloop.Offer{}).UUID
+		s.pauseOffer(broken)
+		for _, p := range []*delivery.Policy{s.one, s.two} {
+			v := p.Deliver(t.Context(), s.of(broken), nil)
+			assert.False(t, v.Sent)
+			assert.False(t, v.Woken)
+			assert.True(t, s.sent(p, s.fresh()))
+		}
+		time.Sleep(time.Minute)
+		v := deliver(t.Context(), t, s.two, s.of(broken))
+		assert.True(t, v.Sent)
+		assert.True(t, v.Woken)
+		for _, p := range []*delivery.Policy{s.one, s.two} {
+			v := p.Deliver(t.Context(), s.of(broken), nil)
+			assert.True(t, v.Sent)
+			assert.False(t, v.Woken)
+		}
+	})
+}
+
+// The row holds the pauses of 50 offers. The oldest is dropped for a new one, and
+// none for an offer that is paused already.
+func TestFiftyOffersArePaused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := tell(t, same)
+		paused := func() []string {
+			var row struct{ Offers map[string]json.RawMessage }
+			require.NoError(t, json.Unmarshal([]byte(s.row.text), &row))
+			return slices.Collect(maps.Keys(row.Offers))
+		}
+		start, rows := time.Now(), []string{}
+		for n := range 49 {
+			rows = append(rows, fmt.Sprintf(`"offer_%d":{"class":"500","since":%d,"probe":%d}`,
+				n, start.Add(time.Duration(n)*time.Second).UnixMilli(), start.Add(5*time.Minute).UnixMilli()))
+		}
+		s.row.text = `{"offers":{` + strings.Join(rows, ",") + `}}`
+		time.Sleep(time.Minute)
+		one, two := s.api.AddOffer(sparkloop.Offer{}).UUID, s.api.AddOffer(sparkloop.Offer{}).UUID
+		s.pauseOffer(one)
+		assert.Len(t, paused(), 50)
+		assert.Contains(t, paused(), "offer_0")
+		s.pauseOffer(two)
+		assert.Len(t, paused(), 50)
+		assert.NotContains(t, paused(), "offer_0", "the oldest")
+		assert.Subset(t, paused(), []string{"offer_1", "offer_48", two})
+	})
+}
+
+// Of two processes that both plan a probe before its time, one sends it.
+func TestEarlyProbesOfTwoProcesses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := tell(t, same)
+		s.api.Fail(sparklooptest.Status(503, ""), -1)
+		require.True(t, s.sent(s.one, s.fresh()))
+		require.True(t, s.sent(s.one, s.fresh()))
+		for range 6 {
+			s.untilProbe(s.one)
+			require.True(t, s.sent(s.one, s.fresh()))
+		}
+		time.Sleep(5 * time.Second) // the next probe of that offer is due after a minute or more
+		var probes []*delivery.Probe
+		for _, p := range []*delivery.Policy{s.one, s.two} {
+			plan, err := p.Plan(t.Context(), only(s.of(s.api.AddOffer(sparkloop.Offer{}).UUID)))
+			require.NoError(t, err)
+			require.NotNil(t, plan.Probe)
+			probes = append(probes, plan.Probe)
+		}
+		assert.True(t, s.one.Deliver(t.Context(), probes[0].Entry, probes[0]).Sent)
+		assert.False(t, s.two.Deliver(t.Context(), probes[1].Entry, probes[1]).Sent)
+		time.Sleep(5*time.Second - time.Nanosecond)
+		assert.False(t, s.two.Deliver(t.Context(), probes[1].Entry, probes[1]).Sent)
+		time.Sleep(time.Nanosecond)
+		assert.True(t, s.two.Deliver(t.Context(), probes[1].Entry, probes[1]).Sent)
+	})
+}
+
+// A process that does not deliver reports the rejected key of those that do, until
+// the next success.
+func TestARejectedKeyIsReportedByOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := tell(t, same)
+		watching := process(t, s.row, s.api.Client(), outbox.Options{Logger: quiet, Workers: -1})
+		require.True(t, s.sent(s.two, s.fresh()))
+		assert.Zero(t, s.stats(watching).PausedSince)
+		s.api.Fail(sparklooptest.Status(401, ""), 1)
+		require.True(t, s.sent(s.one, s.fresh()))
+		assert.Contains(t, s.stats(watching).PausedReason, "401")
+		assert.Zero(t, s.stats(s.two).PausedSince)
+		require.True(t, s.sent(s.two, s.fresh()))
+		assert.Zero(t, s.stats(watching).PausedSince)
 	})
 }
 
