@@ -166,6 +166,25 @@ func TestStreak(t *testing.T) {
 		assert.False(t, s.add(e(n, 2), "server error"), "the same one")
 	}
 	assert.True(t, s.add(e(9, 1), "server error"))
+
+	s = streak{}
+	assert.False(t, s.add(e(0, 0), "server error"))
+	for n := range 4 {
+		assert.False(t, s.add(e(n+1, 1), "server error"), "a first failure counts five times")
+	}
+	assert.True(t, s.add(e(5, 1), "server error"))
+}
+
+// Slots are a second further apart in all than the window is long, or a quarter of a
+// short window. A slot may be used until half of that time later.
+func TestTheDistanceOfSlots(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(nil, 120, time.Minute)
+	assert.Equal(t, 61*time.Second/120, l.every)
+	assert.Equal(t, 500*time.Millisecond, l.late)
+	l = newLimiter(nil, 4, 2*time.Second)
+	assert.Equal(t, 625*time.Millisecond, l.every)
+	assert.Equal(t, 250*time.Millisecond, l.late)
 }
 
 // A backlog of 100,000 expires nearly as fast as the slots beside new conversions

@@ -211,6 +211,19 @@ func TestAProcessWithAnotherAPI(t *testing.T) {
 	})
 }
 
+// Both documented hosts are SparkLoop's API.
+func TestTheDocumentedHostsAreOneAPI(t *testing.T) {
+	t.Parallel()
+	row := new(memory)
+	for _, base := range []string{sparkloop.DefaultBaseURL, "https://dash.sparkloop.app/api/v2", "https://api.sparkloop.app/v2"} {
+		c, err := sparkloop.New("test-key", sparkloop.WithBaseURL(base))
+		require.NoError(t, err)
+		delivers, err := process(t, row, c, outbox.Options{Logger: quiet}).Join(t.Context())
+		require.NoError(t, err)
+		assert.True(t, delivers, base)
+	}
+}
+
 func TestFlyingCountsDeliveries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

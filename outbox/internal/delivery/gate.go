@@ -308,5 +308,5 @@ func (s *streak) add(e outbox.Entry, class string) bool {
 			s.weight += firstWeight - 1
 		}
 	}
-	return s.weight >= pauseWeight && len(s.keys) > 1
+	return s.weight >= pauseWeight
 }

@@ -140,6 +140,28 @@ func TestASlotThatWasReservedBeforeA429IsNotUsed(t *testing.T) {
 	})
 }
 
+// A delivery that waits for its slot sends nothing until a 429 of another delivery
+// is over.
+func TestADeliveryWaitsForTheEndOfA429(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		api := sparklooptest.NewServer(t)
+		p := process(t, new(memory), proven(t, api, sparkloop.WithRetries(0), sparkloop.WithRateLimit(120, time.Minute)), outbox.Options{Logger: quiet})
+		sent := len(api.Requests())
+		api.Fail(sparklooptest.Status(429, "", "Retry-After", "30"), 1)
+		verdicts := make(chan delivery.Verdict)
+		for n := range int64(2) {
+			_, tracking := api.Click("", "https://shop.example/")
+			go func() { verdicts <- p.Deliver(t.Context(), entry(n, tracking), nil) }()
+		}
+		time.Sleep(29 * time.Second)
+		assert.Len(t, api.Requests(), sent+1)
+		first, second := <-verdicts, <-verdicts
+		assert.True(t, first.Sent)
+		assert.False(t, second.Sent)
+	})
+}
+
 func TestASlotBeyondTheDeadlineIsNotTaken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
