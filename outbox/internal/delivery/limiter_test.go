@@ -146,7 +146,8 @@ func TestADeliveryWaitsForTheEndOfA429(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := sparklooptest.NewServer(t)
-		p := process(t, new(memory), proven(t, api, sparkloop.WithRetries(0), sparkloop.WithRateLimit(120, time.Minute)), outbox.Options{Logger: quiet})
+		p := process(t, new(memory), proven(t, api, sparkloop.WithRetries(0), sparkloop.WithRateLimit(120, time.Minute),
+			sparkloop.WithHTTPClient(&http.Client{Transport: slow{api.Transport()}})), outbox.Options{Logger: quiet})
 		sent := len(api.Requests())
 		api.Fail(sparklooptest.Status(429, "", "Retry-After", "30"), 1)
 		verdicts := make(chan delivery.Verdict)
