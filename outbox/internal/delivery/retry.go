@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -46,8 +47,8 @@ func (r retry) probe(n int) time.Duration {
 // most hi.
 func backoff(lo, hi time.Duration, n int) time.Duration {
 	d := hi
-	if n < 62 && lo <= hi>>n {
-		d = lo << n
+	if wait := math.Ldexp(float64(lo), n); wait < float64(hi) {
+		d = time.Duration(wait)
 	}
 	return d/2 + rand.N(d/2+1)
 }
