@@ -34,8 +34,8 @@ func onConnect(_ context.Context, proxy *url.URL, _ *http.Request, resp *http.Re
 // error's text is only the reason phrase, such as "Forbidden".
 func proxyRefusal(u *url.URL, err error) error {
 	if u.Scheme == "https" && err != nil {
-		for status := range 600 {
-			if text := http.StatusText(status); status >= 300 && text != "" && err.Error() == text {
+		for status := 300; status <= 599; status++ {
+			if text := http.StatusText(status); text != "" && err.Error() == text {
 				return &ProxyError{StatusCode: status}
 			}
 		}

@@ -24,7 +24,7 @@ import (
 )
 
 // fault skips a test that starts its own servers, or needs programs that few
-// machines have. only in make faults and prints its line.
+// machines have. make faults runs it and prints its line.
 func fault(t *testing.T) {
 	t.Helper()
 	if os.Getenv("SPARKLOOP_FAULTS") == "" {

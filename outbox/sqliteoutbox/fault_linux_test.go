@@ -17,7 +17,7 @@ import (
 	"github.com/sparkloop-go/sparkloop/sparklooptest"
 )
 
-// TestFaultDiskFull puts the queue's file on a full volume. only in make faults and
+// TestFaultDiskFull puts the queue's file on a full volume. make faults runs it and
 // prints its line.
 func TestFaultDiskFull(t *testing.T) {
 	if os.Getenv("SPARKLOOP_FAULTS") == "" {

@@ -39,8 +39,8 @@ func TestTheReasonNamesAnotherAccount(t *testing.T) {
 		}
 		_, known := apis[0].Click("", "https://shop.example/")
 		unknown := sparkloop.Tracking{Offer: known.Offer, Submission: "submission_none"}
-		reason := func(n int, t2 sparkloop.Tracking) string {
-			return deliver(t.Context(), t, policies[n], entry(1, t2)).Entry.Reason
+		reason := func(n int, tracking sparkloop.Tracking) string {
+			return deliver(t.Context(), t, policies[n], entry(1, tracking)).Entry.Reason
 		}
 		assert.NotContains(t, reason(1, unknown), other, "no key has had a success")
 		require.NotContains(t, reason(0, known), "not found")

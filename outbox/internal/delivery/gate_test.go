@@ -240,8 +240,7 @@ func TestAnOfferIsPausedForAllProcesses(t *testing.T) {
 	})
 }
 
-// The row holds the pauses of 50 offers. The oldest is dropped for a new one, and
-// none for an offer that is paused already.
+// The row holds the pauses of 50 offers. The oldest is dropped for a new one.
 func TestFiftyOffersArePaused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
